@@ -1,0 +1,53 @@
+//! What several kinds share: references, conditions, levels.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+
+/// A reference to an object of a known kind in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LocalRef {
+    /// Name of the object.
+    #[schemars(length(min = 1, max = 63), pattern("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// A reference to a `DmzRegion`, which may be in another namespace if that region allows it (`spec.allowedSites`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegionRef {
+    /// Name of the region.
+    #[schemars(length(min = 1, max = 63), pattern("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Namespace of the region. Default: the namespace of the object that refers to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), pattern("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub namespace: Option<String>,
+}
+
+/// What the customer allows without being asked each time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Access {
+    /// The widest access level, a ceiling: the strictest of the site's and the device's applies (R11, R14-R19).
+    /// `none` (the default): the customer is asked every time. `permanentLimited`: services that do not interfere
+    /// with examinations, without being asked. `full`: every declared service.
+    #[serde(default)]
+    pub ceiling: sallyport_core::level::AccessLevel,
+}
+
+/// Names of condition types, the same on every kind.
+pub mod condition {
+    /// The object does what its spec asks for. Its message says what is missing and what to do.
+    pub const READY: &str = "Ready";
+    /// kstatus: the operator is at work on it.
+    pub const RECONCILING: &str = "Reconciling";
+    /// kstatus: nothing will change until somebody changes something; the message says what.
+    pub const STALLED: &str = "Stalled";
+    /// At least one tunnel is up.
+    pub const CONNECTED: &str = "Connected";
+    /// Access is suspended.
+    pub const SUSPENDED: &str = "Suspended";
+}
