@@ -1,0 +1,31 @@
+//! A digest of a configuration, so that an operator and a gateway know without sending it that they mean the same.
+
+use prost::Message as _;
+use sallyport_core::config::{Change, Entry, RegionConfig};
+use sha2::{Digest as _, Sha256};
+
+use crate::convert::to_wire;
+use crate::wire;
+
+/// SHA-256, in hexadecimal, over every entry in order. The endpoints' offers are left out: they are signed anew by
+/// each operator process, and `offers` says instead whether their content is the same.
+pub fn of(config: &RegionConfig, offers: impl Fn(&[u8]) -> Vec<u8>) -> String {
+    let mut hash = Sha256::new();
+    for change in RegionConfig::default().diff(config) {
+        let change = match change {
+            Change::Upsert(Entry::Endpoint(id, mut endpoint)) => {
+                endpoint.offer = offers(&endpoint.offer);
+                Change::Upsert(Entry::Endpoint(id, endpoint))
+            }
+            other => other,
+        };
+        hash.update(to_wire(&change).encode_length_delimited_to_vec());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The whole configuration as one message, for a gateway's volume.
+pub fn encode(generation: u64, config: &RegionConfig) -> Vec<u8> {
+    let changes = RegionConfig::default().diff(config).iter().map(to_wire).collect();
+    wire::Update { generation, reset: true, changes, last: true }.encode_to_vec()
+}
