@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Builds images from static binaries, and puts them where the cluster finds them: into the lab's containerd, or into
+# REGISTRY for a cluster of your own. A tag is the hash of what is in the image, so that a new build has a new tag and
+# pods roll, and an unchanged one costs nothing.
+#
+#   images.sh        operator, gateway, agent and toolbox     (needs the release binaries in SALLYPORT_BIN)
+#   images.sh lab    pause, coredns and toolbox               (what the lab itself runs)
+#
+# The names are written as OPERATOR_IMAGE=..., GATEWAY_IMAGE=..., ... to $LAB/images.env, or for your own cluster to
+# images.env in the cache.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+BIN=${SALLYPORT_BIN:-$CACHE/dist}
+REGISTRY=${REGISTRY:-sallyport.local}
+ARCHIVES=$CACHE/images
+# A store of our own: the images of the machine's owner stay out of it.
+BUILDAH=(buildah --root "$CACHE/buildah/storage" --runroot "$CACHE/buildah/run" --storage-driver vfs)
+
+main() {
+  if own_cluster; then
+    NAMES=$CACHE/images.env
+    [ "$REGISTRY" != sallyport.local ] || die "your cluster cannot fetch from '$REGISTRY'" \
+      "set REGISTRY to a registry that you may push to and your cluster pulls from, for example REGISTRY=registry.example/you"
+  else
+    need_root
+    NAMES=$LAB/images.env
+    [ -e "$LAB" ] || die "there is no lab to put images into" "make lab-up; or set KUBECONFIG and REGISTRY to your own"
+  fi
+  mkdir -p "$ARCHIVES"
+  if [ "${1:-}" = lab ]; then
+    image pause "${PAUSE_IMAGE##*:}" "$(pause_binary)"
+    image coredns "" "$(tool coredns)"
+  else
+    local name
+    for name in operator gateway agent; do
+      [ -x "$BIN/sallyport-$name" ] || die "there is no $BIN/sallyport-$name" "make binaries"
+      image "$name" "${TAG:-}" "$BIN/sallyport-$name"
+    done
+  fi
+  image toolbox "" "$(command -v busybox)"
+}
+
+pause_binary() {
+  cc -static -Os -s -o "$ARCHIVES/pause" "$REPO/images/pause/pause.c"
+  echo "$ARCHIVES/pause"
+}
+
+# image NAME TAG FILE: an image of FILE and its Containerfile. No TAG means the hash of both.
+image() {
+  local name=$1 hash tag reference
+  hash=$(cat "$REPO/images/$name/Containerfile" "$3" | sha256sum | cut -c 1-12)
+  tag=${2:-$hash}
+  reference=$REGISTRY/$name:$tag
+  if own_cluster; then
+    push "$name" "$3" "$reference" "$hash"
+  else
+    import "$name" "$3" "$reference" "$hash"
+  fi
+  # Whole lines are replaced, so that a reader of the file never sees a half.
+  { grep -v "^${name^^}_IMAGE=" "$NAMES" 2>/dev/null || true; echo "${name^^}_IMAGE=$reference"; } >"$NAMES.part"
+  mv "$NAMES.part" "$NAMES"
+  say "$reference"
+}
+
+push() { # NAME FILE REFERENCE HASH
+  local stamp=$ARCHIVES/$1.pushed
+  [ "$(cat "$stamp" 2>/dev/null)" != "$3 $4" ] || return 0
+  build "$1" "$2" "$3" "docker://$3"
+  echo "$3 $4" >"$stamp"
+}
+
+import() { # NAME FILE REFERENCE HASH
+  local archive=$ARCHIVES/$1-$4.tar stamp=$LAB/imported/$1
+  [ "$(cat "$stamp" 2>/dev/null)" != "$3 $4" ] || return 0
+  if [ "$(cat "$archive.name" 2>/dev/null)" != "$3" ]; then
+    find "$ARCHIVES" -name "$1-*.tar*" -mtime +7 -delete # Builds of last week, or the cache grows without end.
+    rm -f "$archive"
+    build "$1" "$2" "$3" "oci-archive:$archive:$3"
+    echo "$3" >"$archive.name"
+  fi
+  lab_ctr images import "$archive" >/dev/null
+  mkdir -p "$LAB/imported"
+  echo "$3 $4" >"$stamp"
+}
+
+# The Containerfiles use nothing that docker would not build; buildah needs no daemon.
+build() { # NAME FILE REFERENCE DESTINATION
+  local context
+  context=$(mktemp -d "$CACHE/context.XXXXXX")
+  cp "$2" "$context/"
+  "${BUILDAH[@]}" bud --quiet --isolation chroot --timestamp 0 --format oci --build-arg "VERSION=${3##*:}" \
+    --file "$REPO/images/$1/Containerfile" --tag "$3" "$context" >/dev/null
+  "${BUILDAH[@]}" push --quiet "$3" "$4"
+  "${BUILDAH[@]}" rmi --all --force >/dev/null
+  rm -rf "$context"
+}
+
+main "$@"
