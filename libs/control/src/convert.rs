@@ -37,6 +37,7 @@ pub fn to_wire(change: &Change) -> wire::Change {
             idle_timeout_s: s.idle_timeout.as_secs(),
             max_session_s: s.max_session.as_secs(),
             drain_grace_s: s.drain_grace.as_secs(),
+            offers_period: s.offers_period,
         }),
         Change::Upsert(Entry::Endpoint(id, e)) => To::Endpoint(wire::Endpoint {
             id: id.to_string(),
@@ -109,6 +110,7 @@ fn settings_from_wire(s: wire::Settings) -> Result<Settings, ConvertError> {
         idle_timeout: at.seconds("idle_timeout_s", s.idle_timeout_s)?,
         max_session: at.seconds("max_session_s", s.max_session_s)?,
         drain_grace: Duration::from_secs(s.drain_grace_s),
+        offers_period: s.offers_period,
     })
 }
 

@@ -7,18 +7,16 @@ use sha2::{Digest as _, Sha256};
 use crate::convert::to_wire;
 use crate::wire;
 
-/// SHA-256, in hexadecimal, over every entry in order. The endpoints' offers are left out: they are signed anew by
-/// each operator process, and `offers` says instead whether their content is the same.
-pub fn of(config: &RegionConfig, offers: impl Fn(&[u8]) -> Vec<u8>) -> String {
+/// SHA-256, in hexadecimal, over every entry in order. The endpoints' offers are left out: their content follows from
+/// the devices, they are signed anew by each operator process, and [`Settings::offers_period`] says how old they are.
+///
+/// [`Settings::offers_period`]: sallyport_core::config::Settings::offers_period
+pub fn of(config: &RegionConfig) -> String {
     let mut hash = Sha256::new();
-    for change in RegionConfig::default().diff(config) {
-        let change = match change {
-            Change::Upsert(Entry::Endpoint(id, mut endpoint)) => {
-                endpoint.offer = offers(&endpoint.offer);
-                Change::Upsert(Entry::Endpoint(id, endpoint))
-            }
-            other => other,
-        };
+    for mut change in RegionConfig::default().diff(config) {
+        if let Change::Upsert(Entry::Endpoint(_, endpoint)) = &mut change {
+            endpoint.offer = Vec::new();
+        }
         hash.update(to_wire(&change).encode_length_delimited_to_vec());
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

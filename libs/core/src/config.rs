@@ -45,6 +45,9 @@ pub struct Settings {
     pub max_session: Duration,
     /// How long live sessions may go on when a gateway is told to stop. Default 60 s.
     pub drain_grace: Duration,
+    /// Number of the 30-day period (since 1970) in which the endpoints' offers were signed. Offers live 90 days, so
+    /// when it changes the operator signs and sends all of them anew.
+    pub offers_period: u64,
 }
 
 impl Default for Settings {
@@ -57,6 +60,7 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(15 * 60),
             max_session: Duration::from_secs(4 * 3600),
             drain_grace: Duration::from_secs(60),
+            offers_period: 0,
         }
     }
 }
