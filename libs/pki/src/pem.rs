@@ -1,0 +1,19 @@
+//! PEM text of certificates (RFC 7468 section 5).
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+/// One certificate, lines of 64 characters.
+pub(crate) fn certificate(der: &[u8]) -> String {
+    let body = STANDARD.encode(der);
+    let mut text = String::with_capacity(body.len() + body.len() / 64 + 64);
+    text.push_str("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = body.as_str();
+    while !rest.is_empty() {
+        let (line, tail) = rest.split_at(rest.len().min(64)); // base64 is ASCII, so every index is a boundary
+        text.push_str(line);
+        text.push('\n');
+        rest = tail;
+    }
+    text.push_str("-----END CERTIFICATE-----\n");
+    text
+}
