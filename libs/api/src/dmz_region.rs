@@ -71,7 +71,10 @@ fn default_replicas() -> u8 {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Door {
     /// Host name under which the other side reaches this door. The door's certificate carries it.
-    #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        pattern(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub host: String,
     /// The Service in front of the gateways.
     #[serde(default)]
