@@ -1,0 +1,27 @@
+##@ Test
+
+.PHONY: test
+test: ## everything: checks, unit tests, a cluster, images, and the tests against them
+	@$(MAKE) verify
+	@$(MAKE) test-unit
+	@$(MAKE) lab-up
+	@$(MAKE) binaries
+	@$(MAKE) images
+	@$(MAKE) test-api
+	@$(MAKE) test-e2e
+
+.PHONY: test-unit
+test-unit: ## every test that needs no cluster
+	@echo "== unit tests"
+	@cargo test --workspace --exclude sallyport-e2e $(FEATURES)
+	@cargo test --package sallyport-e2e --lib
+
+.PHONY: test-api
+test-api: ## tests against an API server: admission (admit_*) and reconciling (api_*)
+	@echo "== admission and API tests"
+	@$(CLUSTER) cargo test --package sallyport-e2e --test 'admit_*' --test 'api_*'
+
+.PHONY: test-e2e
+test-e2e: ## tests of everything together (e2e_*): operator, gateways, agents, engineers
+	@echo "== end-to-end tests"
+	@$(CLUSTER) cargo test --package sallyport-e2e --test 'e2e_*'
