@@ -59,8 +59,7 @@ where
         Ok(Err(error)) => return fate.cause().cloned().unwrap_or_else(|| CloseReason::of_h2(&error)),
         Err(_elapsed) => return CloseReason::PeerVanished,
     };
-    serve(Box::new(connection), &limits, &handler, &fate, stop).await;
-    fate.cause().cloned().unwrap_or(CloseReason::Abandoned)
+    serve(Box::new(connection), &limits, &handler, &fate, stop).await
 }
 
 async fn serve<S, H>(
@@ -69,7 +68,8 @@ async fn serve<S, H>(
     handler: &Arc<H>,
     fate: &Arc<Fate>,
     stop: impl Future<Output = ()> + Send,
-) where
+) -> CloseReason
+where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     H: Handler,
 {
@@ -83,10 +83,15 @@ async fn serve<S, H>(
                 Some(Ok((request, respond))) => {
                     tasks.spawn(answer(request, respond, Arc::clone(handler), *limits, stopping));
                 }
-                Some(Err(error)) => return fate.end(CloseReason::of_h2(&error)),
+                // Asked to stop, how exactly the peer lets go does not matter.
+                _ if stopping => return CloseReason::Stopped,
+                Some(Err(error)) => {
+                    fate.end(CloseReason::of_h2(&error));
+                    return fate.cause().cloned().unwrap_or(CloseReason::Abandoned);
+                }
                 None => {
-                    let reason = if stopping { CloseReason::Stopped } else { CloseReason::PeerClosed("no reason given".to_owned()) };
-                    return fate.end(reason);
+                    let finished = CloseReason::PeerClosed("finished".to_owned());
+                    return fate.cause().cloned().unwrap_or(finished);
                 }
             },
             Some(ended) = tasks.join_next() => if let Err(error) = ended {
@@ -101,7 +106,7 @@ async fn serve<S, H>(
                 fate.end(CloseReason::Stopped);
                 // Once more, for the close frame; the socket's refusal to go on ends it.
                 let _cut = timeout(std::time::Duration::ZERO, connection.accept()).await;
-                return;
+                return CloseReason::Stopped;
             }
         }
     }

@@ -98,7 +98,13 @@ where
         Ok(Err(error)) => return Err(fate.cause().cloned().unwrap_or_else(|| CloseReason::of_h2(&error))),
         Err(_elapsed) => return Err(CloseReason::PeerVanished),
     };
-    let shared = Arc::new(Shared { fate, limits, streams: AtomicUsize::new(0), draining: AtomicBool::new(false) });
+    let shared = Arc::new(Shared {
+        fate,
+        limits,
+        streams: AtomicUsize::new(0),
+        draining: AtomicBool::new(false),
+        may_end: AtomicBool::new(false),
+    });
     Ok((Tunnel { send, shared: Arc::clone(&shared) }, TunnelDriver { connection, shared }))
 }
 
@@ -142,6 +148,7 @@ impl Tunnel {
     pub async fn drain(&self) -> Result<(), PushError> {
         self.shared.draining.store(true, Ordering::Release);
         let told = self.push(wire::DRAIN, Bytes::new()).await;
+        self.shared.may_end.store(true, Ordering::Release);
         self.shared.fate.wake_driver();
         told
     }
@@ -232,7 +239,10 @@ struct Shared {
     fate: Arc<Fate>,
     limits: Limits,
     streams: AtomicUsize,
+    /// No new streams.
     draining: AtomicBool,
+    /// And the agent was told: with the last stream the tunnel ends.
+    may_end: AtomicBool,
 }
 
 /// One stream's place among `max_streams`, given back when it is dropped.
@@ -257,7 +267,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.0.streams.fetch_sub(1, Ordering::AcqRel) == 1 && self.0.draining.load(Ordering::Acquire) {
+        if self.0.streams.fetch_sub(1, Ordering::AcqRel) == 1 && self.0.may_end.load(Ordering::Acquire) {
             self.0.fate.wake_driver();
         }
     }
@@ -276,12 +286,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Future for TunnelDriver<S> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let me = self.get_mut();
         me.shared.fate.register(cx.waker());
-        if me.shared.draining.load(Ordering::Acquire) && me.shared.streams.load(Ordering::Acquire) == 0 {
+        if me.shared.may_end.load(Ordering::Acquire) && me.shared.streams.load(Ordering::Acquire) == 0 {
             me.shared.fate.end(CloseReason::Drained);
         }
         // Also after the end, once: this is where the close frame gets its chance.
         match Pin::new(&mut me.connection).poll(cx) {
-            Poll::Ready(Ok(())) => me.shared.fate.end(CloseReason::Abandoned),
+            Poll::Ready(Ok(())) if Arc::strong_count(&me.shared) == 1 => me.shared.fate.end(CloseReason::Abandoned),
+            Poll::Ready(Ok(())) => me.shared.fate.end(CloseReason::PeerClosed("the agent stops".to_owned())),
             Poll::Ready(Err(error)) => me.shared.fate.end(CloseReason::of_h2(&error)),
             Poll::Pending => {}
         }

@@ -97,19 +97,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MessageStream<S> {
 
     /// Once and without waiting: a close frame if the socket takes it now. Cutting is not delayed by politeness.
     fn say_farewell(&mut self, cx: &mut Context<'_>) {
-        let farewell = self.fate.cause().and_then(CloseReason::farewell);
-        if let Some(mut reason) = farewell.filter(|_| !std::mem::replace(&mut self.said_farewell, true)) {
-            let mut end = reason.len().min(MAX_FAREWELL);
-            while !reason.is_char_boundary(end) {
-                end -= 1;
-            }
-            reason.truncate(end);
-            let frame = CloseFrame { code: CloseCode::Policy, reason: reason.into() };
-            if self.socket.poll_ready_unpin(cx).is_ready()
-                && self.socket.start_send_unpin(Message::Close(Some(frame))).is_ok()
-            {
-                let _best_effort = self.socket.poll_flush_unpin(cx);
-            }
+        let reason = match self.fate.cause() {
+            Some(cause) => cause.farewell(),
+            None => Some("finished".to_owned()),
+        };
+        let Some(mut reason) = reason.filter(|_| !self.said_farewell) else { return };
+        self.said_farewell = true;
+        let mut end = reason.len().min(MAX_FAREWELL);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        reason.truncate(end);
+        let frame = CloseFrame { code: CloseCode::Policy, reason: reason.into() };
+        if self.socket.poll_ready_unpin(cx).is_ready()
+            && self.socket.start_send_unpin(Message::Close(Some(frame))).is_ok()
+        {
+            let _best_effort = self.socket.poll_flush_unpin(cx);
         }
     }
 
@@ -220,6 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for MessageStream<S> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         me.keep_watch(cx)?;
+        me.say_farewell(cx);
         Pin::new(&mut me.socket).poll_close(cx).map_err(io::Error::other)
     }
 }

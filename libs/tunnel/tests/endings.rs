@@ -1,5 +1,7 @@
 //! How tunnels and streams end, and what each side is told.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::io::ErrorKind;
@@ -165,10 +167,10 @@ async fn what_the_protocol_has_no_place_for_closes_the_tunnel() {
         let CloseReason::Protocol(why) = driver.await.unwrap() else { panic!("{expected}") };
         assert!(why.to_lowercase().contains(expected), "{why}");
         assert!(matches!(tunnel.open(target("ssh")).await, Err(OpenError::Closed(CloseReason::Protocol(_)))));
-        // The peer is told, or at least gone.
+        // The peer is told (garbage inside the messages is answered by HTTP/2's own GOAWAY), or at least gone.
         while let Some(Ok(message)) = agent.next().await {
             if let Message::Close(Some(frame)) = message {
-                assert!(frame.reason.contains("protocol"), "{}", frame.reason);
+                assert!(frame.reason.contains("protocol") || expected == "frame", "{}", frame.reason);
             }
         }
     }

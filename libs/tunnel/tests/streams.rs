@@ -1,5 +1,7 @@
 //! Bytes of open streams: none lost, doubled or crossed; a stalled reader stalls nobody.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! Both ends of a tunnel in one process, and a handler that each test scripts.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "a module of each test file, which uses a part of it")]
 
 use std::collections::HashMap;
 use std::future::pending;
