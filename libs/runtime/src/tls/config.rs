@@ -1,0 +1,154 @@
+//! The four TLS configurations there are: a server with or without client certificates, a client that expects a DNS
+//! name, a client that expects an identity.
+
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
+use sallyport_pki::bundle::TrustBundle;
+
+use super::expected::{ExpectedServer, IdentityVerifier};
+use super::{KeyMaterial, Profile, TlsError};
+
+/// Whether a server asks for client certificates.
+#[derive(Clone, Copy, Debug)]
+pub enum ClientAuth<'b> {
+    /// Nobody is asked. Only for ports where everything is public.
+    None,
+    /// Without a certificate from one of these CAs, valid now and for clientAuth, the handshake fails.
+    Required(&'b TrustBundle),
+}
+
+/// A server's configuration in the strict profile. The names of the trusted CAs are not sent to clients: an outer door
+/// tells the Internet nothing, and an agent has only one certificate to choose from.
+///
+/// # Errors
+/// See [`TlsError`].
+pub fn server(identity: &KeyMaterial, clients: ClientAuth<'_>, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
+    Profile::Strict.server(identity, clients, alpn)
+}
+
+/// A client's configuration in the strict profile, for servers known by DNS name.
+///
+/// # Errors
+/// See [`TlsError`].
+pub fn client(
+    identity: Option<&KeyMaterial>,
+    trust: &TrustBundle,
+    alpn: &[&[u8]],
+) -> Result<Arc<ClientConfig>, TlsError> {
+    Profile::Strict.client(identity, trust, alpn)
+}
+
+/// A client's configuration in the strict profile, for servers known by their Sallyport identity; the host name in the
+/// call that connects is then ignored and no SNI is sent.
+///
+/// # Errors
+/// See [`TlsError`].
+pub fn client_expecting(
+    expected: ExpectedServer,
+    identity: Option<&KeyMaterial>,
+    trust: &TrustBundle,
+    alpn: &[&[u8]],
+) -> Result<Arc<ClientConfig>, TlsError> {
+    Profile::Strict.client_expecting(expected, identity, trust, alpn)
+}
+
+impl Profile {
+    /// As [`server`], in this profile.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn server(
+        self,
+        identity: &KeyMaterial,
+        clients: ClientAuth<'_>,
+        alpn: &[&[u8]],
+    ) -> Result<Arc<ServerConfig>, TlsError> {
+        let builder = ServerConfig::builder_with_provider(self.provider())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::Refused)?;
+        let builder = match clients {
+            ClientAuth::None => builder.with_no_client_auth(),
+            ClientAuth::Required(trust) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots(trust)?, self.provider())
+                    .clear_root_hint_subjects()
+                    .build();
+                builder.with_client_cert_verifier(verifier.map_err(|_| TlsError::Trust)?)
+            }
+        };
+        let mut config = builder.with_single_cert(identity.chain()?, identity.key()?).map_err(TlsError::Refused)?;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.max_early_data_size = 0;
+        config.alpn_protocols = protocols(alpn);
+        Ok(Arc::new(config))
+    }
+
+    /// As [`client`], in this profile.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn client(
+        self,
+        identity: Option<&KeyMaterial>,
+        trust: &TrustBundle,
+        alpn: &[&[u8]],
+    ) -> Result<Arc<ClientConfig>, TlsError> {
+        let builder = self.client_builder()?.with_root_certificates(roots(trust)?);
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(own) => builder.with_client_auth_cert(own.chain()?, own.key()?).map_err(TlsError::Refused)?,
+        };
+        Ok(finish(config, alpn))
+    }
+
+    /// As [`client_expecting`], in this profile.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn client_expecting(
+        self,
+        expected: ExpectedServer,
+        identity: Option<&KeyMaterial>,
+        trust: &TrustBundle,
+        alpn: &[&[u8]],
+    ) -> Result<Arc<ClientConfig>, TlsError> {
+        let verifier = IdentityVerifier::new(expected, roots(trust)?, self.provider());
+        let builder = self.client_builder()?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(own) => builder.with_client_auth_cert(own.chain()?, own.key()?).map_err(TlsError::Refused)?,
+        };
+        config.enable_sni = false;
+        Ok(finish(config, alpn))
+    }
+
+    fn client_builder(self) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {
+        ClientConfig::builder_with_provider(self.provider())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::Refused)
+    }
+}
+
+fn finish(mut config: ClientConfig, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
+    config.alpn_protocols = protocols(alpn);
+    Arc::new(config)
+}
+
+/// All or nothing: a CA that the TLS library cannot use is an error, not a smaller trust.
+fn roots(trust: &TrustBundle) -> Result<Arc<RootCertStore>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in trust.certificates() {
+        roots.add(certificate.into_owned()).map_err(|_| TlsError::Trust)?;
+    }
+    if roots.is_empty() { Err(TlsError::Trust) } else { Ok(Arc::new(roots)) }
+}
+
+fn protocols(alpn: &[&[u8]]) -> Vec<Vec<u8>> {
+    alpn.iter().map(|protocol| protocol.to_vec()).collect()
+}
