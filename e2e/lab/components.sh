@@ -14,6 +14,7 @@ SERVER=https://$NODE_IP:6443
 COMPONENTS=(etcd apiserver controller-manager scheduler containerd kubelet kube-proxy volumes)
 
 # Sets `argv`.
+# shellcheck disable=SC2054 # The commas belong to the flags.
 argv_of() { # COMPONENT
   local pki=$LAB/pki
   case $1 in
@@ -43,7 +44,8 @@ argv_of() { # COMPONENT
         --bind-address=127.0.0.1 --use-service-account-credentials=true --root-ca-file="$pki/ca.crt"
         --service-account-private-key-file="$pki/sa.key"
         --cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key"
-        --allocate-node-cidrs=true --cluster-cidr=10.244.0.0/16)
+        --allocate-node-cidrs=true --cluster-cidr=10.244.0.0/16
+        --flex-volume-plugin-dir="$LAB/volume-plugins")
       ;;
     scheduler)
       argv=("$(tool kube-scheduler)" --kubeconfig="$pki/scheduler.kubeconfig" --leader-elect=false
@@ -110,7 +112,8 @@ stop() { # COMPONENT [SIGNAL]
     # A stopped (frozen) process takes no TERM until it continues.
     kill -"$signal" -- "-$pid" 2>/dev/null || kill -"$signal" "$pid"
     kill -CONT -- "-$pid" 2>/dev/null || true
-    await 20 "$1 (process $pid) to end" gone "$pid" || kill -KILL -- "-$pid" "$pid" 2>/dev/null || true
+    # Three seconds to close files. An API server would wait a minute for watchers that do not leave.
+    await 3 "" gone "$pid" 2>/dev/null || kill -KILL -- "-$pid" 2>/dev/null || true
     await 10 "$1 (process $pid) to end after SIGKILL" gone "$pid"
   fi
   rm -f "$LAB/run/$1.pid"

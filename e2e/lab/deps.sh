@@ -7,7 +7,7 @@ PACKAGES=(
   # Node: what containerd, kubelet and kube-proxy call.
   containernetworking-plugins iptables nftables conntrack ipset iproute2 kmod procps util-linux
   # Builds: runc's C part, the pause program, images without an engine.
-  gcc libc6-dev libseccomp-dev pkg-config buildah busybox-static
+  gcc libc6-dev libseccomp-dev pkg-config buildah busybox
   # Scripts.
   openssl curl jq python3 python3-yaml shellcheck
   # Hospital sites in network namespaces.
@@ -27,13 +27,8 @@ main() {
   hold_services
   trap release_services EXIT
   export DEBIAN_FRONTEND=noninteractive
-  local log
-  log=$(mktemp)
-  if ! { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
-    tail -n 20 "$log" >&2
-    die "the packages could not be installed; the end of $log is above" "apt-get update && apt-get install ${missing[*]}"
-  fi
-  rm -f "$log"
+  quietly apt-get update
+  quietly apt-get install -y --no-install-recommends "${missing[@]}"
   keep_services_off "${missing[@]}"
 }
 

@@ -20,7 +20,7 @@ SETTINGS=(net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables
 
 check_host() {
   local component port
-  command -v modprobe >/dev/null && modprobe -qa overlay br_netfilter bridge veth nf_tables 2>/dev/null || true
+  modprobe -qa overlay br_netfilter bridge veth nf_tables 2>/dev/null || true # Built in, or missing: seen below.
   grep -qw overlay /proc/filesystems ||
     die "the kernel has no overlay file system" "load or build it (CONFIG_OVERLAY_FS), or set KUBECONFIG to your cluster"
   [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ] ||
@@ -99,8 +99,10 @@ note_folders() {
 }
 
 make_bridge() { # NAME ADDRESS
+  local octets
   if [ ! -e "/sys/class/net/$1" ]; then
-    ip link add "$1" address "$(printf '0a:58:%02x:%02x:%02x:%02x' $(tr './' '  ' <<<"${2%/*}"))" type bridge
+    IFS=./ read -ra octets <<<"$2"
+    ip link add "$1" address "$(printf '0a:58:%02x:%02x:%02x:%02x' "${octets[@]:0:4}")" type bridge
     ip link set "$1" alias "$ALIAS"
   fi
   ip address replace "$2" dev "$1"
@@ -126,28 +128,31 @@ make_cgroups() {
   fi
 }
 
-# One for version 2, one for each controller in version 1.
+# One for version 2, one for each controller in version 1 (and the empty version 2 beside them that some machines mount).
 cgroup_roots() {
   if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
     echo /sys/fs/cgroup
   else
-    findmnt --noheadings --list --output TARGET --types cgroup
+    findmnt --noheadings --list --output TARGET --types cgroup,cgroup2
   fi
 }
 
 # --- undoing
 
 end_cgroups() {
-  local root try
+  local root
   while read -r root; do
-    [ -d "$root/$CGROUP" ] || continue
-    for try in $(seq 50); do
-      find "$root/$CGROUP" -name cgroup.procs -exec cat {} + | xargs -r kill -KILL 2>/dev/null || true
-      ! find "$root/$CGROUP" -depth -type d -exec rmdir {} + 2>/dev/null || break
-      sleep 0.1 # Killed processes take a moment to leave.
-    done
-    [ ! -d "$root/$CGROUP" ] || warn "cgroup $root/$CGROUP could not be removed (try $try)"
+    [ ! -d "$root/$CGROUP" ] || await 10 "cgroup $root/$CGROUP to empty" end_cgroup "$root/$CGROUP" ||
+      warn "$root/$CGROUP stays"
   done < <(cgroup_roots)
+}
+
+end_cgroup() { # FOLDER: succeeds when it is gone, which is a moment after its processes were killed.
+  local pids
+  mapfile -t pids < <(find "$1" -name cgroup.procs -exec cat {} + 2>/dev/null)
+  kill -KILL "${pids[@]}" 2>/dev/null || true
+  find "$1" -depth -type d -exec rmdir {} + 2>/dev/null || true
+  [ ! -d "$1" ]
 }
 
 unmount_below() { # FOLDER: the last mounted first.
@@ -191,7 +196,7 @@ release_settings() {
 release_folders() {
   local folder
   rm -f /var/lib/cni/results/sallyport-lab-*
-  find /var/log/containers -xtype l -lname "$LAB/*" -delete 2>/dev/null || true
+  find /var/log/containers -type l -lname "$LAB/*" -delete 2>/dev/null || true
   [ -e "$LAB/folders.made" ] || return 0
   while read -r folder; do
     # Only what is empty goes, save the kubelet's own folder, which holds its sockets.

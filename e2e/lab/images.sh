@@ -13,8 +13,9 @@
 BIN=${SALLYPORT_BIN:-$CACHE/dist}
 REGISTRY=${REGISTRY:-sallyport.local}
 ARCHIVES=$CACHE/images
-# A store of our own: the images of the machine's owner stay out of it.
-BUILDAH=(buildah --root "$CACHE/buildah/storage" --runroot "$CACHE/buildah/run" --storage-driver vfs)
+CONTEXT=$ARCHIVES/context
+# A store and a configuration of our own: the images of the machine's owner stay out of it, and /etc as it is.
+BUILDAH=(env CONTAINERS_CONF="$ARCHIVES/containers.conf" buildah --root "$CACHE/buildah/storage" --runroot "$CACHE/buildah/run" --storage-driver vfs)
 
 main() {
   if own_cluster; then
@@ -37,7 +38,7 @@ main() {
       image "$name" "${TAG:-}" "$BIN/sallyport-$name"
     done
   fi
-  image toolbox "" "$(command -v busybox)"
+  image toolbox "" "$(toolbox_files)"
 }
 
 pause_binary() {
@@ -45,10 +46,23 @@ pause_binary() {
   echo "$ARCHIVES/pause"
 }
 
-# image NAME TAG FILE: an image of FILE and its Containerfile. No TAG means the hash of both.
+# The machine's own tools with the libraries that they name.
+toolbox_files() {
+  local files=$ARCHIVES/toolbox program
+  rm -rf "$files"
+  mkdir -p "$files/bin"
+  for program in busybox curl openssl; do
+    program=$(command -v "$program")
+    cp "$program" "$files/bin/"
+    ldd "$program" | grep -o '/[^ ]*' | xargs cp --dereference --parents --target-directory "$files"
+  done
+  echo "$files"
+}
+
+# image NAME TAG PATH: an image of a file or folder by its Containerfile. No TAG means the hash of both.
 image() {
   local name=$1 hash tag reference
-  hash=$(cat "$REPO/images/$name/Containerfile" "$3" | sha256sum | cut -c 1-12)
+  hash=$(find "$REPO/images/$name/Containerfile" "$3" -type f -print0 | sort -z | xargs -0 cat | sha256sum | cut -c 1-12)
   tag=${2:-$hash}
   reference=$REGISTRY/$name:$tag
   if own_cluster; then
@@ -62,14 +76,14 @@ image() {
   say "$reference"
 }
 
-push() { # NAME FILE REFERENCE HASH
+push() { # NAME PATH REFERENCE HASH
   local stamp=$ARCHIVES/$1.pushed
   [ "$(cat "$stamp" 2>/dev/null)" != "$3 $4" ] || return 0
   build "$1" "$2" "$3" "docker://$3"
   echo "$3 $4" >"$stamp"
 }
 
-import() { # NAME FILE REFERENCE HASH
+import() { # NAME PATH REFERENCE HASH
   local archive=$ARCHIVES/$1-$4.tar stamp=$LAB/imported/$1
   [ "$(cat "$stamp" 2>/dev/null)" != "$3 $4" ] || return 0
   if [ "$(cat "$archive.name" 2>/dev/null)" != "$3" ]; then
@@ -78,21 +92,22 @@ import() { # NAME FILE REFERENCE HASH
     build "$1" "$2" "$3" "oci-archive:$archive:$3"
     echo "$3" >"$archive.name"
   fi
-  lab_ctr images import "$archive" >/dev/null
+  quietly lab_ctr images import "$archive"
   mkdir -p "$LAB/imported"
   echo "$3 $4" >"$stamp"
 }
 
 # The Containerfiles use nothing that docker would not build; buildah needs no daemon.
-build() { # NAME FILE REFERENCE DESTINATION
-  local context
-  context=$(mktemp -d "$CACHE/context.XXXXXX")
-  cp "$2" "$context/"
-  "${BUILDAH[@]}" bud --quiet --isolation chroot --timestamp 0 --format oci --build-arg "VERSION=${3##*:}" \
-    --file "$REPO/images/$1/Containerfile" --tag "$3" "$context" >/dev/null
-  "${BUILDAH[@]}" push --quiet "$3" "$4"
-  "${BUILDAH[@]}" rmi --all --force >/dev/null
-  rm -rf "$context"
+build() { # NAME PATH REFERENCE DESTINATION
+  rm -rf "$CONTEXT"
+  mkdir -p "$CONTEXT"
+  printf '[network]\nnetwork_config_dir = "%s"\n' "$CACHE/buildah/networks" >"$ARCHIVES/containers.conf"
+  cp -R "$2" "$CONTEXT/"
+  quietly "${BUILDAH[@]}" bud --isolation chroot --timestamp 0 --format oci --build-arg "VERSION=${3##*:}" \
+    --file "$REPO/images/$1/Containerfile" --tag "$3" "$CONTEXT"
+  quietly "${BUILDAH[@]}" push "$3" "$4"
+  quietly "${BUILDAH[@]}" rmi --all --force
+  rm -rf "$CONTEXT"
 }
 
 main "$@"

@@ -8,7 +8,7 @@ REPO=$(cd "$LAB_SCRIPTS/../.." && pwd)
 LAB=${SALLYPORT_LAB:-/var/lib/sallyport-lab}               # everything that `down` removes
 CACHE=${SALLYPORT_CACHE:-${HOME:-/root}/.cache/sallyport}  # everything that `down` keeps
 LAB_KUBECONFIG=$LAB/admin.kubeconfig
-PAUSE_IMAGE=sallyport.local/pause:1 # Part of containerd's configuration, so its name does not change.
+export PAUSE_IMAGE=sallyport.local/pause:1 # Part of containerd's configuration, so its name does not change.
 export REPO
 
 say() { printf '%s\n' "$*"; }
@@ -34,6 +34,15 @@ tool() { readlink -f "$CACHE/bin/$1"; }
 
 lab_kubectl() { "$(tool kubectl)" --kubeconfig "$LAB_KUBECONFIG" "$@"; }
 lab_ctr() { "$(tool ctr)" --address "$LAB/containerd.sock" --namespace k8s.io "$@"; }
+
+# quietly COMMAND...: for programs that talk while all goes well. What they said is shown if they fail.
+quietly() {
+  local output
+  output=$("$@" 2>&1 </dev/null) || {
+    printf '\n%s\n' "$output" | tail -n 20 >&2
+    return 1
+  }
+}
 
 # await SECONDS WHAT COMMAND...: polls COMMAND until it succeeds. Returns 1 at the deadline.
 await() {

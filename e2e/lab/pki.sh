@@ -10,7 +10,7 @@ make_pki() {
   mkdir -p "$pki"
   chmod 700 "$pki"
   (
-    cd "$pki"
+    cd "$pki" || exit
     if [ ! -f ca.crt ]; then
       new_key ca.key
       openssl req -x509 -new -key ca.key -subj /CN=sallyport-lab-ca -days "$PKI_DAYS" -out ca.part && mv ca.part ca.crt

@@ -26,7 +26,7 @@ main() {
     echo
     lab_kubectl get nodes -o wide
     lab_kubectl get persistentvolumes --no-headers -o custom-columns=PHASE:.status.phase | sort | uniq -c |
-      awk '{printf "%s%s %s", NR > 1 ? ", " : "volumes: ", $1, $2} END {print ""}'
+      awk '{list = list (NR > 1 ? ", " : "volumes: ") $1 " " $2} END {print list}'
     lab_kubectl get pods --all-namespaces
   fi
   echo

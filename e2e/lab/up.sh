@@ -8,7 +8,7 @@ VOLUMES=40 # As many as the pods that a test run may have at once; an unused one
 
 main() {
   if own_cluster; then
-    say "using your cluster (context $(kubectl config current-context 2>/dev/null || echo unknown, KUBECONFIG=$KUBECONFIG))"
+    say "using your cluster (context $(kubectl config current-context 2>/dev/null || echo "of $KUBECONFIG"))"
     return
   fi
   need_root
@@ -71,7 +71,7 @@ fill() { # TEMPLATE [FILE]
 apply_addons() {
   # The first requests meet an API server that still writes its default roles and namespaces.
   await 30 "namespace kube-system" lab_kubectl get namespace kube-system
-  . "$LAB/images.env"
+  COREDNS_IMAGE=$(sed -n 's/^COREDNS_IMAGE=//p' "$LAB/images.env")
   { fill storage.yaml; volume_pool; fill coredns.yaml; } |
     lab_kubectl apply --server-side --force-conflicts --field-manager=sallyport-lab -f - >/dev/null
 }

@@ -10,18 +10,22 @@ main() {
   # A watch begins with everything there is, so nothing is missed while the API server or this script was away.
   while true; do
     lab_kubectl get persistentvolumes --selector sallyport.dev/lab-pool --watch --no-headers \
-      --output custom-columns=NAME:.metadata.name,PHASE:.status.phase 2>/dev/null |
-      while read -r volume phase; do
-        [ "$phase" != Released ] || give_back "$volume" || warn "$volume was not given back; tried again later"
+      --output custom-columns=NAME:.metadata.name,PHASE:.status.phase,CLAIM:.spec.claimRef.uid 2>/dev/null |
+      while read -r volume phase claim; do
+        [ "$phase" != Released ] || [ "$claim" = "<none>" ] || give_back "$volume" "$claim" || warn "$volume stays released"
       done || true
     sleep 1 # Between two tries to reach an API server that is away.
   done
 }
 
-give_back() { # VOLUME
-  local directory=$LAB/volumes/$1
+# An event may be old news: the volume may be in new hands already. Only what is released now is touched, and nobody but
+# this script ends that state.
+give_back() { # VOLUME CLAIM_UID
+  local directory=$LAB/volumes/$1 now
+  now=$(lab_kubectl get persistentvolume "$1" --output 'jsonpath={.status.phase} {.spec.claimRef.uid}')
+  [ "$now" = "Released $2" ] || return 0
   rm -rf "$directory" && mkdir -m 755 "$directory" || return 1
-  lab_kubectl patch persistentvolume "$1" --type json --patch '[{"op": "remove", "path": "/spec/claimRef"}]'
+  lab_kubectl patch persistentvolume "$1" --patch '{"spec": {"claimRef": null}}'
 }
 
 main
