@@ -45,11 +45,8 @@ pub struct AccessPolicySpec {
     pub device_selector: LabelSelector,
     /// Names of services it allows. Default: every declared service.
     #[serde(default)]
-    #[schemars(length(max = 32))]
-    #[x_kube(
-        merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(s, s.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$'))").message("spec.services: each is the name of a device's service: lower-case letters, digits and hyphens")
-    )]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 63), pattern("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub services: Vec<String>,
     /// The longest session it grants. 1m to 24h, default `4h`; the region's limit applies too.
     #[serde(default = "default_longest")]
@@ -68,19 +65,13 @@ fn default_longest() -> Span {
 pub struct Subjects {
     /// User ids: the e-mail address in the engineer's certificate, or else its common name. Case does not matter.
     #[serde(default)]
-    #[schemars(length(max = 200))]
-    #[x_kube(
-        merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(u, u.matches('^[!-~]{1,128}$'))").message("spec.subjects.users: each is 1 to 128 printable ASCII characters without spaces")
-    )]
+    #[schemars(length(max = 200), inner(length(min = 1, max = 128), pattern("^[!-~]+$")))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub users: Vec<String>,
     /// Groups: the organizational units in the engineer's certificate. Exact spelling.
     #[serde(default)]
-    #[schemars(length(max = 200))]
-    #[x_kube(
-        merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(g, size(g) >= 1 && size(g) <= 128)").message("spec.subjects.groups: each has 1 to 128 characters")
-    )]
+    #[schemars(length(max = 200), inner(length(min = 1, max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub groups: Vec<String>,
 }
 

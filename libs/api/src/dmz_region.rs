@@ -99,7 +99,7 @@ pub struct DoorService {
     pub node_port: Option<u16>,
     /// Annotations of the Service, for load balancer controllers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 20))]
+    #[schemars(extend("maxProperties" = 20))]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -252,7 +252,7 @@ fn default_grace() -> Span {
 pub struct AllowedSites {
     /// Names of the namespaces.
     #[serde(default)]
-    #[schemars(length(max = 500))]
+    #[schemars(length(max = 500), inner(length(min = 1, max = 63), pattern("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub namespaces: Vec<String>,
 }

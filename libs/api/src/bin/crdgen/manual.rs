@@ -189,6 +189,13 @@ fn bounds_of(field: &Value) -> Vec<String> {
     }
     let keys = field["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str);
     bounds.extend(keys.map(|key| format!("no `{key}` twice")));
+    let each = &field["items"];
+    if each["type"] == "string" {
+        let bounds_of_each = bounds_of(each);
+        if !bounds_of_each.is_empty() {
+            bounds.push(format!("each {}", bounds_of_each.join(", ")));
+        }
+    }
     bounds
 }
 
