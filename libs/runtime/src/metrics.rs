@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder,
 };
 
 /// All metrics of one process. Clones share them.
@@ -54,95 +53,64 @@ impl Kind {
 
 impl Registry {
     /// With the process's own metrics (`process_*`: CPU, memory, descriptors) and nothing else.
-    ///
-    /// # Errors
-    /// [`MetricError::Refused`] should the library refuse them.
-    pub fn new() -> Result<Self, MetricError> {
+    pub fn new() -> Self {
         let registry = Self { inner: prometheus::Registry::new(), described: Arc::default() };
-        let refused = |source| MetricError::Refused { name: "process".to_owned(), source };
-        registry.inner.register(Box::new(ProcessCollector::for_self())).map_err(refused)?;
-        Ok(registry)
+        let process = registry.inner.register(Box::new(ProcessCollector::for_self()));
+        process.expect("a new registry has no metric of that name");
+        registry
     }
 
     /// A counter without labels.
     ///
-    /// # Errors
-    /// See [`MetricError`]; the same holds for every metric here.
-    pub fn counter(&self, name: &str, help: &str) -> Result<IntCounter, MetricError> {
-        self.add(Kind::Counter, name, help, &[], IntCounter::with_opts)
+    /// # Panics
+    /// On a [`MetricError`], as every function here that makes a metric: names are constants, so it is a mistake in the
+    /// program that its first start and every test of it shows. [`Registry::add`] is the same without a panic.
+    #[track_caller]
+    pub fn counter(&self, name: &str, help: &str) -> IntCounter {
+        sound(self.add(Kind::Counter, name, help, &[], IntCounter::with_opts))
     }
 
     /// A counter with labels.
-    ///
-    /// # Errors
-    /// See [`MetricError`].
-    pub fn counter_vec(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, MetricError> {
-        self.add(Kind::Counter, name, help, labels, |opts| IntCounterVec::new(opts, labels))
+    #[track_caller]
+    pub fn counter_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        sound(self.add(Kind::Counter, name, help, labels, |opts| IntCounterVec::new(opts, labels)))
     }
 
     /// A gauge without labels.
-    ///
-    /// # Errors
-    /// See [`MetricError`].
-    pub fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricError> {
-        self.add(Kind::Gauge, name, help, &[], IntGauge::with_opts)
+    #[track_caller]
+    pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        sound(self.add(Kind::Gauge, name, help, &[], IntGauge::with_opts))
     }
 
     /// A gauge with labels.
-    ///
-    /// # Errors
-    /// See [`MetricError`].
-    pub fn gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, MetricError> {
-        self.add(Kind::Gauge, name, help, labels, |opts| IntGaugeVec::new(opts, labels))
+    #[track_caller]
+    pub fn gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        sound(self.add(Kind::Gauge, name, help, labels, |opts| IntGaugeVec::new(opts, labels)))
     }
 
     /// A histogram without labels. `buckets` are upper edges, rising.
-    ///
-    /// # Errors
-    /// See [`MetricError`].
-    pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, MetricError> {
+    #[track_caller]
+    pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
         let edges = buckets.to_vec();
-        self.add(Kind::Histogram, name, help, &[], |opts| {
+        sound(self.add(Kind::Histogram, name, help, &[], |opts| {
             Histogram::with_opts(HistogramOpts { common_opts: opts, buckets: edges })
-        })
+        }))
     }
 
     /// A histogram with labels. `buckets` are upper edges, rising.
+    #[track_caller]
+    pub fn histogram_vec(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        let edges = buckets.to_vec();
+        sound(self.add(Kind::Histogram, name, help, labels, |opts| {
+            HistogramVec::new(HistogramOpts { common_opts: opts, buckets: edges }, labels)
+        }))
+    }
+
+    /// Adds any kind of metric, checked against the house rules.
     ///
     /// # Errors
     /// See [`MetricError`].
-    pub fn histogram_vec(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        buckets: &[f64],
-    ) -> Result<HistogramVec, MetricError> {
-        let edges = buckets.to_vec();
-        self.add(Kind::Histogram, name, help, labels, |opts| {
-            HistogramVec::new(HistogramOpts { common_opts: opts, buckets: edges }, labels)
-        })
-    }
-
-    /// What there is, sorted by name, without the process's own.
-    pub fn describe(&self) -> Vec<Description> {
-        let mut all = self.described.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        all.sort();
-        all
-    }
-
-    /// The text that a scrape gets.
-    ///
-    /// # Errors
-    /// [`MetricError::Refused`] should the library fail.
-    pub fn text(&self) -> Result<String, MetricError> {
-        let refused = |source| MetricError::Refused { name: "text".to_owned(), source };
-        let mut bytes = Vec::new();
-        TextEncoder::new().encode(&self.inner.gather(), &mut bytes).map_err(refused)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    fn add<M: Collector + Clone + 'static>(
+    pub fn add<M: Collector + Clone + 'static>(
         &self,
         kind: Kind,
         name: &str,
@@ -159,6 +127,36 @@ impl Registry {
         self.described.lock().unwrap_or_else(PoisonError::into_inner).push(description);
         Ok(metric)
     }
+
+    /// What there is, sorted by name, without the process's own.
+    pub fn describe(&self) -> Vec<Description> {
+        let mut all = self.described.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.sort();
+        all
+    }
+
+    /// The text that a scrape gets.
+    ///
+    /// # Errors
+    /// [`MetricError::Refused`] should the library fail.
+    pub fn text(&self) -> Result<String, MetricError> {
+        TextEncoder::new()
+            .encode_to_string(&self.inner.gather())
+            .map_err(|source| MetricError::Refused { name: "text".to_owned(), source })
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[track_caller]
+fn sound<M>(made: Result<M, MetricError>) -> M {
+    made.unwrap_or_else(|error| {
+        panic!("{error}: {}", std::error::Error::source(&error).map_or(String::new(), |s| s.to_string()))
+    })
 }
 
 fn named_by_the_rules(kind: Kind, name: &str, help: &str) -> Result<(), MetricError> {
@@ -195,4 +193,55 @@ pub enum MetricError {
         /// Why.
         source: prometheus::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scrape_and_the_description_agree() {
+        let registry = Registry::new();
+        registry.counter("sallyport_test_things_total", "Things that happened.").inc_by(3);
+        registry.gauge_vec("sallyport_test_level", "How high it is.", &["door"]).with_label_values(&["inner"]).set(7);
+        registry.histogram("sallyport_test_wait_seconds", "How long it took.", &[0.1, 1.0]).observe(0.5);
+        let text = registry.text().unwrap();
+        for line in [
+            "sallyport_test_things_total 3",
+            "sallyport_test_level{door=\"inner\"} 7",
+            "sallyport_test_wait_seconds_bucket{le=\"1\"} 1",
+            "# TYPE process_open_fds gauge",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        let described: Vec<_> = registry.describe().into_iter().map(|d| (d.name, d.kind.label(), d.labels)).collect();
+        assert_eq!(
+            described,
+            [
+                ("sallyport_test_level".to_owned(), "gauge", vec!["door".to_owned()]),
+                ("sallyport_test_things_total".to_owned(), "counter", vec![]),
+                ("sallyport_test_wait_seconds".to_owned(), "histogram", vec![]),
+            ]
+        );
+    }
+
+    #[test]
+    fn names_against_the_rules_are_refused() {
+        let registry = Registry::new();
+        for (kind, name, help) in [
+            (Kind::Gauge, "things", "Things that are."),
+            (Kind::Gauge, "sallyport_Things", "Things that are."),
+            (Kind::Counter, "sallyport_things", "Things that happened."),
+            (Kind::Gauge, "sallyport_things_total", "Things that are."),
+            (Kind::Histogram, "sallyport_wait", "How long it took."),
+            (Kind::Gauge, "sallyport_things", ""),
+        ] {
+            let made = registry.add(kind, name, help, &[], IntGauge::with_opts);
+            assert!(matches!(made, Err(MetricError::Name { .. })), "{name}");
+        }
+        registry.gauge("sallyport_things", "Things that are.");
+        let twice = registry.add(Kind::Gauge, "sallyport_things", "Things that are.", &[], IntGauge::with_opts);
+        assert!(matches!(twice, Err(MetricError::Refused { .. })));
+        assert_eq!(registry.describe().len(), 1);
+    }
 }
