@@ -24,7 +24,7 @@ main() {
     snapshot) snapshot "$1"; return ;;
     restore) restore "$1"; return ;;
   esac
-  lock_lab
+  lock lab
   for component in "$@"; do
     argv_of "$component" # Dies of an unknown name before anything is touched.
   done
@@ -50,7 +50,7 @@ signal() { # SIGNAL COMPONENT
 HOLDERS=(etcd apiserver controller-manager scheduler)
 
 snapshot() { # NAME
-  lock_lab
+  lock lab
   stop etcd
   rm -rf "$LAB/snapshots/$1"
   mkdir -p "$LAB/snapshots"
@@ -62,7 +62,7 @@ snapshot() { # NAME
 restore() { # NAME
   local number component
   [ -d "$LAB/snapshots/$1" ] || die "there is no snapshot '$1'" "ctl.sh snapshot $1"
-  lock_lab
+  lock lab
   for ((number = ${#HOLDERS[@]} - 1; number >= 0; number--)); do
     stop "${HOLDERS[number]}"
   done

@@ -10,7 +10,7 @@ main() {
     return
   fi
   need_root
-  lock_lab
+  lock lab
   if [ ! -e "$LAB" ]; then
     say "no lab here ($LAB does not exist)"
     return

@@ -77,10 +77,10 @@ name_failed_step() {
 }
 trap name_failed_step EXIT
 
-# One change of the lab at a time; whoever comes second waits. The descriptor is closed in what the lab starts, since a
-# component that inherited it would hold the lock for as long as it lives.
-lock_lab() {
+# One change at a time; whoever comes second waits. Descriptor 9 is closed in what outlives the script, since a process
+# that inherited it would hold the lock for as long as it lives.
+lock() { # lab|sites
   mkdir -p "$CACHE"
-  exec 9>"$CACHE/lab.lock"
+  exec 9>"$CACHE/$1.lock"
   flock 9
 }

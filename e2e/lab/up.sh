@@ -13,7 +13,7 @@ main() {
   fi
   need_root
   "$LAB_SCRIPTS/deps.sh"
-  lock_lab
+  lock lab
   "$LAB_SCRIPTS/build.sh"
   if up; then
     say "the lab is up: export KUBECONFIG=$LAB_KUBECONFIG"
