@@ -10,6 +10,8 @@
 
 mod definition;
 mod manual;
+#[cfg(test)]
+mod samples;
 mod tree;
 
 use std::path::PathBuf;
