@@ -27,6 +27,8 @@ main() {
     NAMES=$LAB/images.env
     [ -e "$LAB" ] || die "there is no lab to put images into" "make lab-up; or set KUBECONFIG and REGISTRY to your own"
   fi
+  command -v buildah >/dev/null || die "buildah is missing" \
+    "make lab-deps; or build with docker as the head of each images/*/Containerfile says"
   mkdir -p "$ARCHIVES"
   if [ "${1:-}" = lab ]; then
     image pause "${PAUSE_IMAGE##*:}" "$(pause_binary)"
