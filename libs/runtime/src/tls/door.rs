@@ -34,6 +34,11 @@ impl Door {
         self.config.store(Some(config));
     }
 
+    /// Refuses every handshake from now on.
+    pub fn close(&self) {
+        self.config.store(None);
+    }
+
     /// Whether it has a configuration.
     pub fn is_open(&self) -> bool {
         self.config.load().is_some()
