@@ -1,1 +1,24 @@
-#![allow(missing_docs)]
+//! What the operator decides, without doing it: which objects a region needs, whether they are as they should be, what
+//! its gateways must enforce, when a certificate is renewed, when a finalizer may go, and what a status says.
+//!
+//! ```text
+//!  catalogue (all objects) ─┬─ judge ──────────▶ problem ─┐
+//!                           └─ region_config ─▶ gateways  ├─▶ status
+//!  region ── objects ── drift ─▶ API server               │
+//!  certificate, authority, tunnels_cut: decisions ────────┘
+//! ```
+//!
+//! No clock, randomness, files, sockets or client: `now` is an argument.
+
+pub mod authority;
+pub mod catalogue;
+pub mod certificate;
+pub mod drift;
+pub mod labels;
+pub mod names;
+pub mod objects;
+pub mod problem;
+pub mod region_config;
+pub mod secret_facts;
+pub mod status;
+pub mod tunnels_cut;

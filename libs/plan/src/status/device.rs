@@ -1,0 +1,39 @@
+//! Status of a `Device`.
+
+use jiff::Timestamp;
+use sallyport_api::Device;
+use sallyport_api::common::condition;
+use sallyport_api::device::DeviceStatus;
+use sallyport_core::level::AccessLevel;
+
+use super::conditions::{More, Standing, Verdict, conditions};
+use crate::problem::Problem;
+
+/// What is known of a device.
+#[derive(Clone, Debug)]
+pub struct DeviceFacts {
+    /// Whether it is in the configuration, and with which level.
+    pub judged: Result<AccessLevel, Problem>,
+    /// Its endpoint has a tunnel.
+    pub connected: bool,
+}
+
+/// The status of a device.
+pub fn device(device: &Device, facts: &DeviceFacts, now: Timestamp) -> DeviceStatus {
+    let verdict = match &facts.judged {
+        Ok(_) => Verdict::new(Standing::Ready, "Admitted", "the device is in the region's configuration"),
+        Err(problem) => problem.into(),
+    };
+    let (reason, message) = if facts.connected {
+        ("TunnelUp", "the device's endpoint has a tunnel")
+    } else {
+        ("NoTunnel", "the device's endpoint has no tunnel")
+    };
+    let connected = More { type_: condition::CONNECTED, holds: facts.connected, reason, message: message.to_owned() };
+    let old = device.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+    DeviceStatus {
+        observed_generation: device.metadata.generation,
+        conditions: conditions(old, &verdict, vec![connected], device.metadata.generation, now),
+        effective_access: facts.judged.as_ref().ok().copied(),
+    }
+}

@@ -1,0 +1,21 @@
+//! What a status says. Facts in, status out; equal facts give an equal status, so nothing is written twice.
+
+mod authority;
+mod certificate;
+mod conditions;
+mod device;
+mod endpoint;
+mod policy;
+mod region;
+mod site;
+mod trouble;
+
+pub use authority::authority;
+pub use certificate::{Issued, certificate};
+pub use conditions::{Conditioned, Standing, Verdict, needs_write, ready_changed};
+pub use device::{DeviceFacts, device};
+pub use endpoint::{EndpointFacts, endpoint};
+pub use policy::policy;
+pub use region::{GatewayFacts, LAG, RegionFacts, region};
+pub use site::{SiteFacts, site};
+pub use trouble::Trouble;

@@ -1,0 +1,115 @@
+//! Status of a `DmzRegion`.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use sallyport_api::DmzRegion;
+use sallyport_api::dmz_region::{DmzRegionStatus, Door, FirewallAddress, GatewayStatus, RegionSummary};
+
+use super::Trouble;
+use super::conditions::{Standing, Verdict, conditions};
+
+/// A gateway may take this long to acknowledge before the region is not ready: an ordinary change takes milliseconds,
+/// one that ends sessions up to their controlled end.
+pub const LAG: SignedDuration = SignedDuration::from_secs(10);
+
+/// What is known of a gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GatewayFacts {
+    /// The operator has a control stream to it.
+    pub attached: bool,
+    /// Its version.
+    pub version: Option<String>,
+    /// The generation it enforces.
+    pub configuration: Option<u64>,
+    /// Since when it owes an acknowledgement.
+    pub owes_since: Option<Timestamp>,
+    /// Why it refused the newest configuration.
+    pub refused: Option<String>,
+    /// Tunnels it holds.
+    pub tunnels: u32,
+    /// Sessions it carries.
+    pub sessions: u32,
+}
+
+impl GatewayFacts {
+    /// Whether it enforces the current configuration, or a moment ago did.
+    fn is_current(&self, now: Timestamp) -> bool {
+        let late = self.owes_since.is_some_and(|since| now.duration_since(since) >= LAG);
+        self.attached && self.configuration.is_some() && self.refused.is_none() && !late
+    }
+}
+
+/// What is known of a region.
+#[derive(Clone, Debug, Default)]
+pub struct RegionFacts {
+    /// What keeps the operator from building it, the gravest first.
+    pub troubles: Vec<Trouble>,
+    /// The image that the gateways run.
+    pub image: Option<String>,
+    /// The gateways that are wanted, by pod name.
+    pub gateways: BTreeMap<String, GatewayFacts>,
+    /// Sites in the configuration.
+    pub sites: u32,
+    /// Devices in the configuration.
+    pub devices: u32,
+    /// Addresses of the outer door's load balancer.
+    pub outer_addresses: Vec<String>,
+    /// Addresses of the inner door's load balancer.
+    pub inner_addresses: Vec<String>,
+}
+
+/// The status of a region.
+pub fn region(region: &DmzRegion, facts: &RegionFacts, now: Timestamp) -> DmzRegionStatus {
+    let current = facts.gateways.values().filter(|g| g.is_current(now)).count();
+    let old = region.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+    DmzRegionStatus {
+        observed_generation: region.metadata.generation,
+        conditions: conditions(old, &verdict(facts, now), Vec::new(), region.metadata.generation, now),
+        image: facts.image.clone(),
+        summary: Some(RegionSummary {
+            gateways: format!("{current}/{}", facts.gateways.len()),
+            sites: facts.sites,
+            devices: facts.devices,
+        }),
+        gateways: facts.gateways.iter().map(gateway).collect(),
+        addresses: vec![
+            address("engineers", &region.spec.inner, &facts.inner_addresses),
+            address("sites", &region.spec.outer, &facts.outer_addresses),
+        ],
+    }
+}
+
+fn verdict(facts: &RegionFacts, now: Timestamp) -> Verdict {
+    if let Some(trouble) = facts.troubles.first() {
+        return trouble.into();
+    }
+    if let Some((name, why)) = facts.gateways.iter().find_map(|(n, g)| Some((n, g.refused.as_ref()?))) {
+        let message = format!("gateway {name} refused the configuration and enforces the one before: {why}");
+        return Verdict::new(Standing::Stalled, "ConfigurationRefused", message);
+    }
+    let missing: Vec<_> = facts.gateways.iter().filter(|(_, g)| !g.is_current(now)).map(|(n, _)| n.as_str()).collect();
+    if missing.is_empty() {
+        return Verdict::new(Standing::Ready, "Enforced", "every gateway enforces the current configuration");
+    }
+    let message = format!("waiting for {} to attach and acknowledge the configuration", missing.join(", "));
+    Verdict::new(Standing::Reconciling, "GatewaysNotReady", message)
+}
+
+fn gateway((name, facts): (&String, &GatewayFacts)) -> GatewayStatus {
+    GatewayStatus {
+        name: name.clone(),
+        attached: facts.attached,
+        version: facts.version.clone(),
+        configuration: facts.configuration,
+        refused: facts.refused.clone(),
+        tunnels: facts.tunnels,
+        sessions: facts.sessions,
+    }
+}
+
+fn address(purpose: &str, door: &Door, addresses: &[String]) -> FirewallAddress {
+    let mut addresses = addresses.to_vec();
+    addresses.sort();
+    FirewallAddress { purpose: purpose.to_owned(), host: door.host.clone(), port: door.service.port, addresses }
+}
