@@ -1,0 +1,122 @@
+//! The gateway's own audit file. A record is acknowledged once it is durable; one fdatasync serves all that wait.
+//!
+//! **No audit, no access** (invariant I3): a [`Receipt`] exists only for a durable record, and a
+//! [`crate::passage::Permit`] only for a receipt. An error of write or sync seals the file for the life of the process:
+//! nothing more is acknowledged, no session opens, live ones are ended.
+
+mod file;
+
+use std::path::Path;
+use std::sync::mpsc;
+
+use jiff::Timestamp;
+use sallyport_audit::{Event, Record};
+use sallyport_core::name::Name;
+use tokio::sync::{oneshot, watch};
+
+use file::AuditFile;
+
+/// Proof that a record is durable. Made only by this module.
+#[derive(Debug)]
+pub struct Receipt {
+    sequence: u64,
+}
+
+impl Receipt {
+    /// Number of the record in this gateway's file.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
+/// The record could not be made durable.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The file could not be opened or recovered.
+    #[error("audit file {path}: {why}")]
+    Open {
+        /// The file.
+        path: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// An earlier error sealed the file.
+    #[error("the audit file is sealed after an error; no session can open until the gateway is restarted")]
+    Sealed,
+}
+
+/// Appends records; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    queue: mpsc::Sender<Waiting>,
+    sealed: watch::Receiver<bool>,
+}
+
+struct Waiting {
+    event: Event,
+    at: Timestamp,
+    done: oneshot::Sender<Receipt>,
+}
+
+impl Audit {
+    /// Opens the file in `folder`, cutting a torn last record, and starts the writing thread.
+    pub fn open(folder: &Path, gateway: Name) -> Result<Self, AuditError> {
+        let file = AuditFile::open(&folder.join("audit.jsonl"))?;
+        let (queue, waiting) = mpsc::channel();
+        let (seal, sealed) = watch::channel(false);
+        std::thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || write_all(file, &gateway, &waiting, &seal))
+            .map_err(|error| AuditError::Open { path: folder.display().to_string(), why: error.to_string() })?;
+        Ok(Self { queue, sealed })
+    }
+
+    /// Appends and waits until the record is durable.
+    pub async fn append(&self, event: Event) -> Result<Receipt, AuditError> {
+        let (done, receipt) = oneshot::channel();
+        let waiting = Waiting { event, at: Timestamp::now(), done };
+        self.queue.send(waiting).map_err(|_| AuditError::Sealed)?;
+        receipt.await.map_err(|_| AuditError::Sealed)
+    }
+
+    /// Waits until the file is sealed; for ever when it never is.
+    pub async fn sealed(&self) {
+        let mut sealed = self.sealed.clone();
+        if sealed.wait_for(|sealed| *sealed).await.is_err() {
+            // The writer ended without sealing: the process is stopping.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether records can be made durable now.
+    pub fn is_sealed(&self) -> bool {
+        *self.sealed.borrow()
+    }
+}
+
+/// Most records that share one sync: bounds the time the first of them waits.
+const BATCH: usize = 1024;
+
+fn write_all(mut file: AuditFile, gateway: &Name, waiting: &mpsc::Receiver<Waiting>, seal: &watch::Sender<bool>) {
+    while let Ok(first) = waiting.recv() {
+        let batch: Vec<Waiting> = std::iter::once(first).chain(waiting.try_iter().take(BATCH - 1)).collect();
+        let sequence = file.next_sequence();
+        let records: Vec<(Record, oneshot::Sender<Receipt>)> = (sequence..)
+            .zip(batch)
+            .map(|(sequence, w)| (Record { sequence, at: w.at, gateway: gateway.to_string(), event: w.event }, w.done))
+            .collect();
+        if let Err(error) = file.append(records.iter().map(|(record, _)| record)) {
+            tracing::error!(%error, "audit file sealed: no new session opens, live ones end");
+            seal.send_replace(true);
+            // Dropping the receiver and the senders answers everyone who waits, now and later.
+            return;
+        }
+        for (record, done) in records {
+            // Whoever asked may be gone; the record stays.
+            let _ = done.send(Receipt { sequence: record.sequence });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! One attached operator: updates in, Ack or Nack out; certificates asked for and received; reports.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::Stream;
+use sallyport_audit::Event;
+use sallyport_control::update::Collector;
+use sallyport_control::wire::control_server::Control as ControlService;
+use sallyport_control::wire::from_gateway::Message as Out;
+use sallyport_control::wire::from_operator::Message as In;
+use sallyport_control::wire::{self, FromGateway, FromOperator};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::certificates::Certificates;
+use super::report;
+use crate::gateway::Gateway;
+use crate::store::InForce;
+
+/// The control service; cheap to clone.
+#[derive(Clone)]
+pub struct Control {
+    gateway: Arc<Gateway>,
+    certificates: Arc<Certificates>,
+    /// Cancelled when a newer operator attaches: one is in charge at a time.
+    attached: Arc<std::sync::Mutex<CancellationToken>>,
+}
+
+/// Reports are coalesced over this time.
+const COALESCE: Duration = Duration::from_millis(300);
+/// How often certificates are looked at for renewal.
+const RENEWAL_CHECK: Duration = Duration::from_secs(60);
+
+impl Control {
+    /// The service of this gateway.
+    pub fn new(gateway: Arc<Gateway>, certificates: Arc<Certificates>) -> Self {
+        Self { gateway, certificates, attached: Arc::default() }
+    }
+
+    /// The process.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    fn supersede(&self) -> CancellationToken {
+        let mine = CancellationToken::new();
+        let mut attached = self.attached.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        std::mem::replace(&mut *attached, mine.clone()).cancel();
+        mine
+    }
+}
+
+#[tonic::async_trait]
+impl ControlService for Control {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<FromGateway, Status>> + Send>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<FromOperator>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let superseded = self.supersede();
+        self.gateway.metrics.control_streams.inc();
+        tracing::info!("operator attached");
+        let (out, answers) = mpsc::channel(32);
+        let attached = Attached { control: self.clone(), out, collector: Collector::default() };
+        let updates = request.into_inner();
+        tokio::spawn(async move {
+            tokio::select! {
+                why = attached.run(updates) => tracing::info!(reason = %why, "operator detached"),
+                () = superseded.cancelled() => tracing::info!(reason = "superseded", "operator detached"),
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+    }
+}
+
+struct Attached {
+    control: Control,
+    out: mpsc::Sender<Result<FromGateway, Status>>,
+    collector: Collector,
+}
+
+impl Attached {
+    async fn run(mut self, mut updates: Streaming<FromOperator>) -> String {
+        match self.converse(&mut updates).await {
+            Ok(()) => "the operator closed the stream".to_owned(),
+            Err(why) => why,
+        }
+    }
+
+    async fn converse(&mut self, updates: &mut Streaming<FromOperator>) -> Result<(), String> {
+        let gateway = Arc::clone(&self.control.gateway);
+        self.say(hello(&gateway)).await?;
+        self.ask_for_certificates().await?;
+        let mut tunnels = gateway.tunnels.watch();
+        let mut sessions = gateway.sessions.count();
+        let mut renewal = tokio::time::interval(RENEWAL_CHECK);
+        self.say(Out::Report(report::of(&gateway))).await?;
+        loop {
+            tokio::select! {
+                message = updates.message() => match message.map_err(|status| status.to_string())? {
+                    Some(FromOperator { message: Some(message) }) => self.hear(message).await?,
+                    Some(FromOperator { message: None }) => tracing::warn!("a message of an unknown kind was ignored"),
+                    None => return Ok(()),
+                },
+                changed = changed(&mut tunnels, &mut sessions) => {
+                    changed?;
+                    self.say(Out::Report(report::of(&gateway))).await?;
+                }
+                _ = renewal.tick() => self.ask_for_certificates().await?,
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: In) -> Result<(), String> {
+        match message {
+            In::Update(part) => self.update(part).await,
+            In::Certificate(signed) => {
+                if let Err(error) = self.control.certificates.receive(&signed) {
+                    tracing::error!(%error, "the certificate from the operator is unusable");
+                }
+                Ok(())
+            }
+            In::RefusedCertificate(refused) => {
+                tracing::error!(purpose = refused.purpose, reason = refused.reason, "the operator refused a certificate");
+                Ok(())
+            }
+            In::Trust(bundle) => {
+                if let Err(error) = self.control.certificates.trust(&bundle.certificates) {
+                    tracing::error!(%error, "the trust bundle from the operator is unusable; the one before stays");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Refused as a whole, or in force: stored, everything else cut, and only then acknowledged.
+    async fn update(&mut self, part: wire::Update) -> Result<(), String> {
+        let gateway = Arc::clone(&self.control.gateway);
+        let generation = part.generation;
+        let current = gateway.store.current();
+        let (generation, config) = match self.collector.take(part, &current.config) {
+            Ok(Some(whole)) => whole,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                gateway.metrics.nacks.inc();
+                tracing::error!(generation, %error, "configuration refused");
+                return self.say(Out::Nack(wire::Nack { generation, reason: error.to_string() })).await;
+            }
+        };
+        let next = InForce { generation, config: Arc::new(config) };
+        if let Err(error) = gateway.store.put(next.clone()).await {
+            gateway.metrics.nacks.inc();
+            tracing::error!(generation, %error, "configuration could not be stored");
+            return self.say(Out::Nack(wire::Nack { generation, reason: error.to_string() })).await;
+        }
+        gateway.enforce(&next).await;
+        self.control.certificates.refresh();
+        if let Err(error) = gateway.audit.append(Event::ConfigurationApplied { generation }).await {
+            tracing::error!(generation, %error, "a configuration could not be recorded");
+        }
+        tracing::info!(generation, "configuration in force");
+        self.say(Out::Ack(wire::Ack { generation, digest: next.digest() })).await?;
+        self.ask_for_certificates().await
+    }
+
+    async fn ask_for_certificates(&self) -> Result<(), String> {
+        for request in self.control.certificates.wanted() {
+            self.say(Out::CertificateRequest(request)).await?;
+        }
+        Ok(())
+    }
+
+    async fn say(&self, message: Out) -> Result<(), String> {
+        let message = FromGateway { message: Some(message) };
+        self.out.send(Ok(message)).await.map_err(|_| "the stream is closed".to_owned())
+    }
+}
+
+fn hello(gateway: &Gateway) -> Out {
+    let in_force = gateway.store.current();
+    Out::Attached(wire::Attached {
+        gateway: gateway.place.gateway.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        generation: in_force.generation,
+        digest: in_force.digest(),
+    })
+}
+
+/// Waits until tunnels or sessions changed, and a moment more so that a storm is one report.
+async fn changed(
+    tunnels: &mut tokio::sync::watch::Receiver<u64>,
+    sessions: &mut tokio::sync::watch::Receiver<u32>,
+) -> Result<(), String> {
+    let stopping = |_| "the gateway is stopping".to_owned();
+    tokio::select! {
+        changed = tunnels.changed() => changed.map_err(stopping)?,
+        changed = sessions.changed() => changed.map_err(stopping)?,
+    }
+    tokio::time::sleep(COALESCE).await;
+    tunnels.mark_unchanged();
+    sessions.mark_unchanged();
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! What the four doors share: accept, handshake, refuse and count, serve HTTP/1.1.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use sallyport_runtime::listen;
+use sallyport_runtime::tls::Door;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::Gateway;
+
+/// From the first byte to the end of the TLS handshake, and again for the head of each request: what a slow-loris may
+/// hold a place (fault F16).
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connections per door. Below the 20,000 descriptors that many systems allow a process, with room for the rest.
+const CONNECTIONS: usize = 16_000;
+
+/// The doors' current TLS configurations; closed until the gateway has certificates.
+pub struct Doors {
+    /// For agents.
+    pub outer: Door,
+    /// For engineers.
+    pub inner: Door,
+    /// For the operator.
+    pub control: Door,
+    /// For the other replicas.
+    pub peer: Door,
+}
+
+impl Default for Doors {
+    fn default() -> Self {
+        Self { outer: Door::closed(), inner: Door::closed(), control: Door::closed(), peer: Door::closed() }
+    }
+}
+
+/// A connection that passed the handshake and was refused for whom its certificate names.
+#[derive(Debug)]
+pub struct Refused {
+    label: &'static str,
+    detail: String,
+}
+
+impl Refused {
+    /// No certificate, which the handshake already excludes.
+    pub fn no_certificate() -> Self {
+        Self { label: "noCertificate", detail: String::new() }
+    }
+
+    /// The certificate is valid, but of a party that has no business at this door.
+    pub fn role_swapped(identity: String) -> Self {
+        Self { label: "roleSwapped", detail: identity }
+    }
+
+    /// The certificate names nobody.
+    pub fn unusable(detail: String) -> Self {
+        Self { label: "unusable", detail }
+    }
+
+    /// Counts and logs it; the connection is dropped by the caller without an answer.
+    pub fn report(self, gateway: &Gateway, door: &'static str, from: SocketAddr) {
+        gateway.metrics.handshakes_refused.with_label_values(&[door, self.label]).inc();
+        tracing::warn!(door, %from, reason = self.label, detail = self.detail, "connection refused");
+    }
+}
+
+/// One door: its name for metrics and logs, its configuration, and who serves.
+pub struct Opened<S> {
+    /// Name of the door.
+    pub name: &'static str,
+    /// Its current TLS configuration.
+    pub door: fn(&Doors) -> &Door,
+    /// Serves one connection that passed the handshake.
+    pub serve: S,
+}
+
+/// Accepts at a door until `stop`.
+pub async fn run<S, F>(
+    gateway: Arc<Gateway>,
+    doors: Arc<Doors>,
+    listener: TcpListener,
+    opened: Opened<S>,
+    stop: CancellationToken,
+) where
+    S: Fn(Arc<Gateway>, TlsStream<TcpStream>, SocketAddr, CancellationToken) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let Opened { name, door, serve } = opened;
+    let stopping = stop.clone();
+    listen::serve(listener, CONNECTIONS, stop, move |tcp, from| {
+        let (gateway, doors) = (Arc::clone(&gateway), Arc::clone(&doors));
+        let (serve, stopping) = (serve.clone(), stopping.clone());
+        async move {
+            match door(&doors).accept(tcp, PATIENCE).await {
+                Ok(stream) => serve(gateway, stream, from, stopping).await,
+                Err(failure) => {
+                    gateway.metrics.handshakes_refused.with_label_values(&[name, failure.label()]).inc();
+                    tracing::info!(door = name, %from, reason = failure.label(), error = %failure, "handshake refused");
+                }
+            }
+        }
+    })
+    .await;
+}
+
+/// Serves HTTP/1.1 with upgrades on one connection until it ends or, between requests, until `stop`.
+pub async fn serve_http(stream: TlsStream<TcpStream>, app: Router, stop: CancellationToken) {
+    let service = TowerToHyperService::new(app);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        // Requests here are small; a head larger than this is an attack.
+        .max_buf_size(16 * 1024)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "connection ended");
+    }
+}

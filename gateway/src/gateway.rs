@@ -1,0 +1,55 @@
+//! What all parts of the process share.
+
+use std::sync::Arc;
+
+use sallyport_core::name::Name;
+use tokio::sync::watch;
+
+use crate::audit::Audit;
+use crate::metrics::Metrics;
+use crate::peers::Peers;
+use crate::place::Place;
+use crate::sessions::Sessions;
+use crate::store::{InForce, Store};
+use crate::tunnels::Tunnels;
+
+/// The gateway's parts, made once in `main`.
+pub struct Gateway {
+    /// Where it stands.
+    pub place: Place,
+    /// The configuration in force.
+    pub store: Store,
+    /// Its audit file.
+    pub audit: Audit,
+    /// Tunnels it holds.
+    pub tunnels: Tunnels,
+    /// Sessions it carries.
+    pub sessions: Sessions,
+    /// The other replicas.
+    pub peers: Peers,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// True once it was told to stop: nothing new is accepted.
+    pub draining: watch::Sender<bool>,
+}
+
+impl Gateway {
+    /// Whether nothing new is accepted.
+    pub fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    /// Cuts everything that `in_force` does not allow, and returns when it is cut: only then is a configuration
+    /// acknowledged. What is opened meanwhile checks the configuration again after it has registered itself.
+    pub async fn enforce(self: &Arc<Self>, in_force: &InForce) {
+        self.sessions.enforce(in_force).await;
+        self.tunnels.enforce(in_force);
+        self.metrics.generation.set(i64::try_from(in_force.generation).unwrap_or(i64::MAX));
+    }
+
+    /// The other replicas, by name.
+    pub fn peer_names(&self) -> Vec<Name> {
+        let config = self.store.current().config;
+        config.settings.gateways.iter().filter(|name| **name != self.place.gateway).cloned().collect()
+    }
+}

@@ -1,0 +1,57 @@
+//! The inner door: where engineers ask. TLS 1.3 with the engineer's client certificate, HTTP/1.1.
+
+pub mod answer;
+pub mod api;
+pub mod stream;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sallyport_core::engineer::Engineer;
+use sallyport_pki::inspect;
+use sallyport_runtime::tls;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::doors::{self, Refused};
+use crate::gateway::Gateway;
+
+/// Who calls, and whether another replica already passed the call on.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The engineer, as this replica or (for a forwarded call) the peer authenticated them.
+    pub engineer: Engineer,
+    /// A forwarded call is answered here or not at all: calls never go round in circles.
+    pub hop: Hop,
+}
+
+/// How a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hop {
+    /// From the engineer.
+    First,
+    /// From a peer.
+    Forwarded,
+}
+
+/// Serves one connection that passed the handshake.
+pub async fn serve(gateway: Arc<Gateway>, stream: TlsStream<TcpStream>, from: SocketAddr, stop: CancellationToken) {
+    match engineer(&stream) {
+        Ok(engineer) => {
+            let app = api::router(gateway, Caller { engineer, hop: Hop::First });
+            doors::serve_http(stream, app, stop).await;
+        }
+        Err(refused) => refused.report(&gateway, "inner", from),
+    }
+}
+
+/// The engineer that the client certificate names. A certificate that is a party's of a region (a device's, a
+/// gateway's) is refused even if an engineers' authority issued it.
+fn engineer(stream: &TlsStream<TcpStream>) -> Result<Engineer, Refused> {
+    let leaf = tls::peer_leaf(stream.get_ref().1).ok_or(Refused::no_certificate())?;
+    if let Ok(identity) = inspect::identity(leaf) {
+        return Err(Refused::role_swapped(identity.to_string()));
+    }
+    inspect::engineer(leaf).map_err(|error| Refused::unusable(error.to_string()))
+}

@@ -1,0 +1,28 @@
+//! The gateway: the only process that both sides reach, and the only one that joins them.
+//!
+//! ```text
+//!  agent ──▶ outer ── tunnels ──┐                      ┌── inner ◀── engineer
+//!                               ├─ passage (Permit) ───┤
+//!  operator ──▶ control ── store┘     audit            └── peers ◀─▶ other replicas
+//! ```
+//!
+//! - It holds no Kubernetes credential and links no Kubernetes client; the operator dials it.
+//! - It starts from its own volume when the operator is gone ([`store`], [`control::certificates`]).
+//! - A byte passes only through [`passage`], which is built from a [`passage::Permit`], which is granted only against
+//!   a durable audit record.
+
+pub mod audit;
+pub mod control;
+pub mod doors;
+pub mod drain;
+pub mod gateway;
+pub mod inner;
+pub mod metrics;
+pub mod outer;
+pub mod passage;
+pub mod peers;
+pub mod place;
+pub mod run;
+pub mod sessions;
+pub mod store;
+pub mod tunnels;

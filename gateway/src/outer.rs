@@ -1,0 +1,110 @@
+//! The outer door: where agents dial in. TLS 1.3 with the endpoint's client certificate, HTTP/1.1, a WebSocket upgrade,
+//! and then the tunnel, in which the gateway is the client.
+
+mod tunnel;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::StatusCode;
+use jiff::Timestamp;
+use sallyport_core::config::Endpoint;
+use sallyport_core::identity::{Identity, Role};
+use sallyport_core::name::EndpointId;
+use sallyport_runtime::tls;
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::doors::{self, Refused};
+use crate::gateway::Gateway;
+use crate::inner::answer::Problem;
+
+/// What every handler knows of the connection.
+#[derive(Clone)]
+pub(crate) struct Site {
+    gateway: Arc<Gateway>,
+    endpoint: EndpointId,
+    from: SocketAddr,
+}
+
+/// Serves one connection that passed the handshake.
+pub async fn serve(gateway: Arc<Gateway>, stream: TlsStream<TcpStream>, from: SocketAddr, stop: CancellationToken) {
+    match tls::peer_identity(stream.get_ref().1) {
+        Ok(Identity { region, role: Role::Endpoint(endpoint) }) if region == gateway.place.region => {
+            let app = Router::new()
+                .route("/v1/preflight", get(preflight))
+                .route("/v1/tunnel", get(tunnel::upgrade))
+                .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "notFound", "there is no such page") })
+                .with_state(Site { gateway, endpoint, from });
+            doors::serve_http(stream, app, stop).await;
+        }
+        Ok(identity) => Refused::role_swapped(identity.to_string()).report(&gateway, "outer", from),
+        Err(error) => Refused::unusable(error.to_string()).report(&gateway, "outer", from),
+    }
+}
+
+async fn preflight(State(site): State<Site>) -> Response {
+    let suspended = match admitted(&site) {
+        Ok(_) => false,
+        Err(refused) if refused.label == "suspended" => true,
+        Err(refused) => return refused.into_response(),
+    };
+    let body = json!({
+        "gateway": site.gateway.place.gateway,
+        "endpoint": site.endpoint,
+        "suspended": suspended,
+        "time": Timestamp::now(),
+    });
+    Json(body).into_response()
+}
+
+/// Why an agent gets no tunnel.
+struct NotAdmitted {
+    status: StatusCode,
+    label: &'static str,
+    message: String,
+}
+
+impl NotAdmitted {
+    fn new(status: StatusCode, label: &'static str, message: impl Into<String>) -> Self {
+        Self { status, label, message: message.into() }
+    }
+}
+
+impl IntoResponse for NotAdmitted {
+    fn into_response(self) -> Response {
+        let mut response = Problem::new(self.status, self.label, self.message).into_response();
+        response.headers_mut().insert("sallyport-reason", http::HeaderValue::from_static(self.label));
+        response
+    }
+}
+
+/// Whether the configuration lets this endpoint have a tunnel now.
+fn admitted(site: &Site) -> Result<Endpoint, NotAdmitted> {
+    let Site { gateway, endpoint, .. } = site;
+    if gateway.is_draining() {
+        return Err(NotAdmitted::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "this gateway is stopping"));
+    }
+    let in_force = gateway.store.current();
+    if in_force.generation == 0 {
+        let message = "this gateway has no configuration yet";
+        return Err(NotAdmitted::new(StatusCode::SERVICE_UNAVAILABLE, "notReady", message));
+    }
+    match in_force.config.endpoints.get(endpoint) {
+        None => {
+            let message = format!("this region has no TunnelEndpoint {endpoint}");
+            Err(NotAdmitted::new(StatusCode::FORBIDDEN, "unknownEndpoint", message))
+        }
+        Some(config) if config.suspended => {
+            let message = format!("site {} is suspended", config.site);
+            Err(NotAdmitted::new(StatusCode::FORBIDDEN, "suspended", message))
+        }
+        Some(config) => Ok(config.clone()),
+    }
+}

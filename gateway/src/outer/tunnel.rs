@@ -1,0 +1,133 @@
+//! From the upgrade request to the tunnel's end.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use sallyport_audit::Event;
+use sallyport_tunnel::{Limits, gateway_end};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::{NotAdmitted, Site, admitted};
+use crate::inner::answer::Problem;
+use crate::tunnels::{Admission, AgentProcess, LiveTunnel, admission};
+
+/// Answers an agent that wants a tunnel.
+pub(super) async fn upgrade(State(site): State<Site>, mut request: Request) -> Response {
+    let hello = match Hello::parse(request.headers()) {
+        Ok(hello) => hello,
+        Err(problem) => return problem.into_response(),
+    };
+    if let Err(refused) = may_enter(&site, &hello).await {
+        site.gateway.metrics.tunnels_refused.with_label_values(&[refused.label]).inc();
+        tracing::info!(endpoint = %site.endpoint, from = %site.from, reason = refused.label, "tunnel refused");
+        return refused.into_response();
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, hello.accept.clone());
+    if let Ok(name) = HeaderValue::from_str(site.gateway.place.gateway.as_str()) {
+        headers.insert("sallyport-gateway", name);
+    }
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(hold(site, hello, upgrade));
+    response
+}
+
+/// What an agent says of itself. None of it is an identity: that is the certificate's alone.
+struct Hello {
+    accept: HeaderValue,
+    agent: AgentProcess,
+    version: String,
+}
+
+impl Hello {
+    fn parse(headers: &HeaderMap) -> Result<Self, Problem> {
+        let wrong = |message: &str| Problem::new(StatusCode::BAD_REQUEST, "notAWebSocket", message);
+        let is = |name, value: &str| {
+            headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).is_some_and(|v| v.eq_ignore_ascii_case(value))
+        };
+        if !is(UPGRADE, "websocket") || !is(SEC_WEBSOCKET_VERSION, "13") {
+            return Err(wrong("this page is a WebSocket of version 13 (RFC 6455)"));
+        }
+        let key = headers.get(SEC_WEBSOCKET_KEY).ok_or_else(|| wrong("Sec-WebSocket-Key is missing"))?;
+        let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()));
+        let accept = accept.map_err(|_| wrong("Sec-WebSocket-Key is unusable"))?;
+        // Short printable text only: it goes to logs and status.
+        let word = |name: &str| {
+            let text = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            text.chars().filter(char::is_ascii_graphic).take(64).collect::<String>()
+        };
+        let agent = AgentProcess { instance: word("sallyport-agent-instance"), slot: word("sallyport-tunnel-slot") };
+        Ok(Self { accept, agent, version: word("sallyport-agent-version") })
+    }
+}
+
+async fn may_enter(site: &Site, hello: &Hello) -> Result<(), NotAdmitted> {
+    let config = admitted(site)?;
+    let held = site.gateway.tunnels.to(&site.endpoint);
+    match admission(held.as_ref().map(|held| &held.agent), &hello.agent) {
+        Admission::Admit => Ok(()),
+        Admission::Held => {
+            let message = "this replica already holds a tunnel of this agent; dial again to reach another";
+            Err(NotAdmitted::new(StatusCode::CONFLICT, "held", message))
+        }
+        Admission::AskTheOther => match held {
+            Some(other) if other.answers(config.offer).await => {
+                site.gateway.metrics.cloned_endpoints.inc();
+                tracing::error!(
+                    endpoint = %site.endpoint, from = %site.from, other = %other.from,
+                    "two live agents use one certificate; the newer was refused. Find out which is the site's"
+                );
+                let message = "another live agent uses this certificate";
+                Err(NotAdmitted::new(StatusCode::CONFLICT, "cloned", message))
+            }
+            Some(_) | None => Ok(()),
+        },
+    }
+}
+
+/// Holds the tunnel until it is over. No byte is read before the 101 is out: the upgraded connection exists only then.
+#[allow(clippy::large_futures, reason = "held on the heap by the spawn")]
+async fn hold(site: Site, hello: Hello, upgrade: OnUpgrade) {
+    let Site { gateway, endpoint, from } = site.clone();
+    let io = match upgrade.await {
+        Ok(io) => TokioIo::new(io),
+        Err(error) => return tracing::debug!(%endpoint, %error, "the agent left before the tunnel began"),
+    };
+    let (tunnel, driver) = match gateway_end(io, Limits::DEFAULT).await {
+        Ok(both) => both,
+        Err(reason) => return tracing::info!(%endpoint, %from, reason = reason.label(), "tunnel did not begin"),
+    };
+    let live = LiveTunnel::new(tunnel, hello.agent, from, hello.version.clone(), Timestamp::now());
+    let number = gateway.tunnels.insert(endpoint.clone(), live.clone());
+    // The configuration may have changed since the request was looked at; now that the tunnel is registered, look again.
+    match admitted(&site) {
+        Ok(config) => live.push_offer(endpoint.clone(), config.offer),
+        Err(refused) => live.tunnel.close(refused.message),
+    }
+    // Not awaited: the tunnel moves only while its driver is polled below.
+    let version = hello.version.as_str().into();
+    tokio::spawn(record(site.clone(), Event::TunnelUp { endpoint: endpoint.clone(), from, agent_version: version }));
+    tracing::info!(%endpoint, %from, "tunnel up");
+    drop(live);
+    let reason = driver.await;
+    gateway.tunnels.remove(&endpoint, number);
+    let why = reason.to_string().into();
+    record(site, Event::TunnelDown { endpoint: endpoint.clone(), from, reason: why }).await;
+    tracing::info!(%endpoint, %from, reason = reason.label(), detail = %reason, "tunnel down");
+}
+
+/// A tunnel alone gives no access, so a record that fails is an alarm and not a reason to cut it.
+async fn record(site: Site, event: Event) {
+    if let Err(error) = site.gateway.audit.append(event).await {
+        tracing::error!(endpoint = %site.endpoint, %error, "a tunnel's coming or going could not be recorded");
+    }
+}

@@ -1,0 +1,165 @@
+//! The sessions that this replica carries: opened here, driven by one task each, looked up by id.
+
+mod driver;
+mod open;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sallyport_core::access::decide;
+use sallyport_core::config::Protocol;
+use sallyport_core::engineer::UserId;
+use sallyport_core::session::EndReason;
+use tokio::sync::watch;
+
+use crate::passage::Passage;
+use crate::store::InForce;
+
+pub use open::{OpenRefused, open};
+pub use view::SessionView;
+
+/// A session that is or was open on this replica.
+pub struct LiveSession {
+    /// `ORDINAL-RANDOM`.
+    pub id: String,
+    /// Its passage.
+    pub passage: Passage,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it ends at the latest.
+    pub expires_at: Timestamp,
+    /// Without traffic it ends after this long.
+    pub idle: Duration,
+    end: watch::Sender<Option<EndReason>>,
+    over: watch::Sender<Option<EndReason>>,
+}
+
+impl LiveSession {
+    /// Asks it to end; the first reason stays. No byte passes after this returns.
+    pub fn end(&self, reason: EndReason) {
+        self.passage.cut();
+        self.end.send_if_modified(|end| {
+            let first = end.is_none();
+            if first {
+                *end = Some(reason);
+            }
+            first
+        });
+    }
+
+    /// Why it ended, once both legs are closed and the end is recorded.
+    pub fn ended(&self) -> Option<EndReason> {
+        self.over.borrow().clone()
+    }
+
+    /// Waits for that.
+    pub async fn wait_ended(&self) -> EndReason {
+        let mut over = self.over.subscribe();
+        match over.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(EndReason::EndedByEngineer),
+            Err(_) => EndReason::GatewayStopping,
+        }
+    }
+
+    /// Whose it is.
+    pub fn user(&self) -> &UserId {
+        &self.passage.permit().authorised().engineer().user
+    }
+}
+
+/// All sessions of this replica; ended ones are kept for a while so that their end can be told.
+pub struct Sessions {
+    all: Mutex<BTreeMap<String, Arc<LiveSession>>>,
+    changed: watch::Sender<u32>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { all: Mutex::default(), changed: watch::Sender::new(0) }
+    }
+}
+
+/// Most ended sessions that are remembered: bounds memory (invariant I10).
+const REMEMBERED: usize = 256;
+
+impl Sessions {
+    /// By id, and only for the engineer whose it is: to others it does not exist.
+    pub fn of(&self, user: &UserId, id: &str) -> Option<Arc<LiveSession>> {
+        self.lock().get(id).filter(|session| session.user() == user).cloned()
+    }
+
+    /// All of an engineer's, the newest first.
+    pub fn all_of(&self, user: &UserId) -> Vec<Arc<LiveSession>> {
+        let mut mine: Vec<_> = self.lock().values().filter(|session| session.user() == user).cloned().collect();
+        mine.sort_by_key(|session| std::cmp::Reverse(session.opened_at));
+        mine
+    }
+
+    /// Sessions that are open.
+    pub fn live(&self) -> Vec<Arc<LiveSession>> {
+        self.lock().values().filter(|session| session.ended().is_none()).cloned().collect()
+    }
+
+    /// Ends what the configuration no longer allows, and returns when that is over: the same decision as at the
+    /// beginning, taken again for each.
+    pub async fn enforce(&self, in_force: &InForce) {
+        let now = Timestamp::now();
+        let mut cut = Vec::new();
+        for session in self.live() {
+            let authorised = session.passage.permit().authorised();
+            let again = decide(&in_force.config, authorised.engineer(), authorised.request(), now);
+            if again.as_ref().is_ok_and(|again| again.endpoint() == authorised.endpoint()) {
+                continue;
+            }
+            let why = again.map_or_else(|denied| denied.to_string(), |_| "the device moved".to_owned());
+            tracing::info!(session = %session.id, device = %authorised.device(), reason = %why, "session withdrawn");
+            session.end(EndReason::Withdrawn);
+            cut.push(session);
+        }
+        for session in cut {
+            session.wait_ended().await;
+        }
+    }
+
+    /// Ends every session.
+    pub async fn end_all(&self, reason: EndReason) {
+        let live = self.live();
+        live.iter().for_each(|session| session.end(reason.clone()));
+        for session in live {
+            session.wait_ended().await;
+        }
+    }
+
+    /// The number of open sessions, and to be told when it changes.
+    pub fn count(&self) -> watch::Receiver<u32> {
+        self.changed.subscribe()
+    }
+
+    fn insert(&self, session: Arc<LiveSession>) {
+        self.lock().insert(session.id.clone(), session);
+        self.recount();
+    }
+
+    /// Called when one is over: tells the new count and forgets the oldest ended ones.
+    fn recount(&self) {
+        let mut all = self.lock();
+        let mut ended: Vec<_> =
+            all.values().filter(|s| s.ended().is_some()).map(|s| (s.opened_at, s.id.clone())).collect();
+        let open = all.len() - ended.len();
+        ended.sort();
+        for (_, id) in ended.iter().take(ended.len().saturating_sub(REMEMBERED)) {
+            all.remove(id);
+        }
+        drop(all);
+        self.changed.send_replace(u32::try_from(open).unwrap_or(u32::MAX));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<LiveSession>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

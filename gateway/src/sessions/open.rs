@@ -1,0 +1,187 @@
+//! Opening a session: decide, record, permit, pass. The order is the invariant.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use sallyport_audit::Event;
+use sallyport_core::access::{Authorised, Denied, decide};
+use sallyport_core::config::Protocol;
+use sallyport_core::engineer::{Engineer, SessionRequest};
+use sallyport_core::name::DeviceId;
+use sallyport_core::session::{EndReason, Limits};
+use tokio::sync::watch;
+
+use super::{LiveSession, driver};
+use crate::gateway::Gateway;
+use crate::passage::{Passage, Permit};
+
+/// Why no session was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenRefused {
+    /// The start record could not be made durable (invariant I3).
+    #[error("the audit record cannot be written; no session can open on this gateway")]
+    AuditUnavailable,
+    /// The decision.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The gateway was told to stop.
+    #[error("this gateway is stopping; ask again")]
+    Draining,
+    /// No replica that answers has a tunnel to the site.
+    #[error("device {0} is not connected: no gateway of this region has a tunnel to its endpoint")]
+    NotConnected(DeviceId),
+}
+
+impl OpenRefused {
+    /// The code of the API and the label of the metric.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::AuditUnavailable => "auditUnavailable",
+            Self::Denied(denied) => denied.label(),
+            Self::Draining => "draining",
+            Self::NotConnected(_) => "deviceNotConnected",
+        }
+    }
+}
+
+/// Longest wait for the start record. An audit volume slower than this is as good as none.
+const RECORD_WITHIN: Duration = Duration::from_secs(10);
+
+/// Opens a session on this replica, through the tunnel that it holds.
+pub async fn open(
+    gateway: &Arc<Gateway>,
+    engineer: Engineer,
+    request: SessionRequest,
+) -> Result<Arc<LiveSession>, OpenRefused> {
+    let opened = try_open(gateway, &engineer, &request).await;
+    match &opened {
+        Ok(session) => {
+            gateway.metrics.sessions_opened.inc();
+            tracing::info!(
+                session = %session.id, engineer = %engineer.user, device = %request.device, service = %request.service,
+                record = session.passage.permit().record(), "session open"
+            );
+        }
+        Err(refused) => {
+            gateway.metrics.sessions_refused.with_label_values(&[refused.label()]).inc();
+            tracing::info!(
+                engineer = %engineer.user, device = %request.device, service = %request.service,
+                reason = refused.label(), "session refused"
+            );
+        }
+    }
+    opened
+}
+
+async fn try_open(
+    gateway: &Arc<Gateway>,
+    engineer: &Engineer,
+    request: &SessionRequest,
+) -> Result<Arc<LiveSession>, OpenRefused> {
+    if gateway.is_draining() {
+        return Err(OpenRefused::Draining);
+    }
+    let authorised = authorise(gateway, engineer, request).await?;
+    let tunnel = gateway.tunnels.to(authorised.endpoint());
+    let tunnel = tunnel.ok_or_else(|| OpenRefused::NotConnected(request.device.clone()))?.tunnel;
+    let id = new_id(gateway.place.ordinal());
+    let limits = limits(gateway, &authorised);
+    let protocol = protocol(gateway, &authorised);
+    let permit = record(gateway, &id, authorised, limits).await?;
+    let now = Timestamp::now();
+    let session = Arc::new(LiveSession {
+        id,
+        passage: Passage::open(permit, tunnel),
+        protocol,
+        opened_at: now,
+        expires_at: now + limits.longest,
+        idle: limits.idle,
+        end: watch::Sender::new(None),
+        over: watch::Sender::new(None),
+    });
+    gateway.sessions.insert(Arc::clone(&session));
+    tokio::spawn(driver::drive(Arc::clone(gateway), Arc::clone(&session), limits, Instant::now()));
+    recheck(gateway, &session).await?;
+    Ok(session)
+}
+
+/// The decision; a refusal is recorded too, as far as the audit file can.
+async fn authorise(
+    gateway: &Gateway,
+    engineer: &Engineer,
+    request: &SessionRequest,
+) -> Result<Authorised, OpenRefused> {
+    let config = gateway.store.current().config;
+    match decide(&config, engineer, request, Timestamp::now()) {
+        Ok(authorised) => Ok(authorised),
+        Err(denied) => {
+            let event = Event::SessionDenied {
+                engineer: engineer.user.clone(),
+                device: request.device.clone(),
+                service: request.service.clone(),
+                reason: denied.clone(),
+            };
+            if let Err(error) = gateway.audit.append(event).await {
+                tracing::error!(%error, "a refusal could not be recorded");
+            }
+            Err(denied.into())
+        }
+    }
+}
+
+/// The start record, durable before the permit exists.
+async fn record(gateway: &Gateway, id: &str, authorised: Authorised, limits: Limits) -> Result<Permit, OpenRefused> {
+    let event = Event::SessionStarted {
+        session: id.to_owned(),
+        engineer: authorised.engineer().user.clone(),
+        groups: authorised.engineer().groups.clone(),
+        device: authorised.device().clone(),
+        service: authorised.service().clone(),
+        site: authorised.site().clone(),
+        endpoint: authorised.endpoint().clone(),
+        policy: authorised.policy().clone(),
+        reason: authorised.request().reason.clone(),
+        incident: authorised.request().incident.clone(),
+        max_seconds: limits.longest.as_secs(),
+    };
+    let receipt = tokio::time::timeout(RECORD_WITHIN, gateway.audit.append(event)).await;
+    let receipt = receipt.ok().and_then(Result::ok).ok_or(OpenRefused::AuditUnavailable)?;
+    Ok(Permit::grant(id.to_owned(), authorised, receipt))
+}
+
+/// A configuration that came while the session was being opened may have missed it: look again, now that it is
+/// registered.
+async fn recheck(gateway: &Gateway, session: &LiveSession) -> Result<(), OpenRefused> {
+    let authorised = session.passage.permit().authorised();
+    let config = gateway.store.current().config;
+    match decide(&config, authorised.engineer(), authorised.request(), Timestamp::now()) {
+        Ok(_) => Ok(()),
+        Err(denied) => {
+            session.end(EndReason::Withdrawn);
+            session.wait_ended().await;
+            Err(denied.into())
+        }
+    }
+}
+
+/// The engineer's certificate ends a session too.
+fn limits(gateway: &Gateway, authorised: &Authorised) -> Limits {
+    let settings = &gateway.store.current().config.settings;
+    let left = authorised.engineer().not_after.duration_since(Timestamp::now());
+    let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
+    Limits { idle: settings.idle_timeout, longest: authorised.max_session().min(left) }
+}
+
+fn protocol(gateway: &Gateway, authorised: &Authorised) -> Protocol {
+    let config = gateway.store.current().config;
+    let service = config.devices.get(authorised.device()).and_then(|d| d.services.get(authorised.service()));
+    service.map_or(Protocol::Tcp, |service| service.protocol)
+}
+
+/// The ordinal routes; 128 random bits cannot be guessed (fault F18).
+fn new_id(ordinal: &str) -> String {
+    let random: [u8; 16] = rand::random();
+    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{ordinal}-{hex}")
+}
