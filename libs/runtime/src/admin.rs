@@ -130,3 +130,54 @@ async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
     });
     (StatusCode::SERVICE_UNAVAILABLE, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn readiness_names_what_is_missing() {
+        let registry = Registry::new();
+        registry.counter("sallyport_test_things_total", "Things that happened.").inc();
+        let readiness = Readiness::new();
+        let (certificate, configuration) = (readiness.require("certificate"), readiness.require("configuration"));
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let admin = Admin::bind(any, registry, readiness).await.unwrap();
+        let address = admin.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(admin.serve(shutdown.clone()));
+
+        assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        let metrics = get(address, "/metrics").await;
+        assert!(metrics.contains("sallyport_test_things_total 1") && metrics.contains("text/plain; version=0.0.4"));
+        let answer = get(address, "/readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 503"));
+        assert!(answer.ends_with("certificate: not yet\nconfiguration: not yet\n"), "{answer}");
+        certificate.met();
+        configuration.unmet("generation 3 was refused");
+        assert!(get(address, "/readyz").await.ends_with("\r\n\r\nconfiguration: generation 3 was refused\n"));
+        configuration.met();
+        assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        certificate.unmet("expired");
+        assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 503"));
+        assert!(get(address, "/anything").await.starts_with("HTTP/1.1 404"));
+
+        shutdown.cancel();
+        serving.await.unwrap().unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}

@@ -106,3 +106,55 @@ impl FileError {
         Self::Io { path: path.to_owned(), step, source }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    fn entries(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_with_its_mode_and_nothing_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        for (text, mode) in [("first", 0o600), ("second, longer", 0o644)] {
+            write_atomic(&path, text.as_bytes(), mode).unwrap();
+            assert_eq!(read_text(&path).unwrap(), text);
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);
+        }
+        assert_eq!(entries(folder.path()), ["key.pem"]);
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_the_old_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("occupied");
+        fs::create_dir(&path).unwrap();
+        let error = write_atomic(&path, b"x", 0o600).unwrap_err();
+        assert!(error.to_string().starts_with("cannot replace ") && error.to_string().ends_with("occupied"), "{error}");
+        assert!(path.is_dir());
+        assert_eq!(entries(folder.path()), ["occupied"]);
+    }
+
+    #[test]
+    fn errors_name_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing.pem");
+        assert_eq!(read_text(&missing).unwrap_err().to_string(), format!("cannot read {}", missing.display()));
+        let junk = folder.path().join("junk.pem");
+        fs::write(&junk, "junk").unwrap();
+        let error = read_trust_bundle(&junk).unwrap_err();
+        assert!(error.to_string().contains("junk.pem"));
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(source, "trust bundle: line 1 is neither part of a certificate nor a comment");
+        let large = folder.path().join("large");
+        File::create(&large).unwrap().set_len(MAX_TEXT_BYTES + 1).unwrap();
+        assert!(read_text(&large).is_err());
+        assert!(write_atomic(Path::new("/"), b"", 0o600).is_err());
+    }
+}

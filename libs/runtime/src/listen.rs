@@ -77,3 +77,87 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use sallyport_testkit::eventually;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test]
+    async fn connections_are_tuned_and_served_at_once() {
+        let (listener, address) = listener().await;
+        let shutdown = CancellationToken::new();
+        let served = tokio::spawn(serve(listener, 10, shutdown.clone(), |mut stream, peer| async move {
+            assert!(stream.nodelay().unwrap() && SockRef::from(&stream).keepalive().unwrap());
+            stream.write_all(peer.to_string().as_bytes()).await.unwrap();
+        }));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, stream.local_addr().unwrap().to_string());
+        shutdown.cancel();
+        served.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn no_more_than_the_limit_are_served_at_once() {
+        let (listener, address) = listener().await;
+        let shutdown = CancellationToken::new();
+        let (entered, mut entries) = mpsc::unbounded_channel();
+        let served = tokio::spawn(serve(listener, 2, shutdown.clone(), move |mut stream, _| {
+            let entered = entered.clone();
+            async move {
+                entered.send(()).unwrap();
+                let _ = stream.read_u8().await; // until the client hangs up
+            }
+        }));
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        entries.recv().await.unwrap();
+        entries.recv().await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(50), entries.recv()).await.is_err());
+        drop(clients.remove(0));
+        tokio::time::timeout(SOON, entries.recv()).await.unwrap().unwrap();
+        drop(clients);
+        shutdown.cancel();
+        served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn shutdown_waits_for_handlers_even_when_all_places_are_taken() {
+        let (listener, address) = listener().await;
+        let shutdown = CancellationToken::new();
+        let (finish, finished) = tokio::sync::watch::channel(false);
+        let (entered, mut entries) = mpsc::unbounded_channel();
+        let served = tokio::spawn(serve(listener, 1, shutdown.clone(), move |_stream, _| {
+            entered.send(()).unwrap();
+            let mut finished = finished.clone();
+            async move {
+                finished.wait_for(|finished| *finished).await.unwrap();
+            }
+        }));
+        let _client = TcpStream::connect(address).await.unwrap();
+        entries.recv().await.unwrap();
+        shutdown.cancel();
+        eventually(SOON, "the listener is closed", async || TcpStream::connect(address).await.is_err()).await;
+        assert!(!served.is_finished());
+        finish.send_replace(true);
+        served.await.unwrap();
+    }
+}
