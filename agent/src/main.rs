@@ -1,1 +1,10 @@
-fn main() {}
+//! `sallyport-agent`: see `--help`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use sallyport_agent::cli::Cli;
+
+fn main() -> ExitCode {
+    sallyport_agent::cli::main(Cli::parse())
+}

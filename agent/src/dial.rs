@@ -1,0 +1,233 @@
+//! One attempt to reach the gateway: TCP, TLS, then either the tunnel's upgrade or the preflight question. Every step
+//! has a deadline and an error of its own; no byte of a tunnel is sent or taken before the gateway answered 101.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
+
+use crate::config::Gateway;
+use crate::surroundings::Surroundings;
+
+/// For the name, for the connection, for the handshake, for the answer: each. A path that needs longer for one round
+/// trip is of no use to an interactive session.
+pub const STEP: Duration = Duration::from_secs(10);
+
+/// A name with more addresses is tried with the first ones only, so that an attempt ends.
+const MAX_ADDRESSES: usize = 4;
+
+/// The answer to a preflight question is some 200 bytes.
+const MAX_BODY: usize = 16 * 1024;
+
+/// A stream on which the gateway answered 101.
+pub type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
+
+/// Which tunnel is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// 0 or 1.
+    pub number: u8,
+    /// Random, one per process: lets a gateway tell this agent's second tunnel from another agent with the same
+    /// certificate.
+    pub instance: String,
+}
+
+/// The addresses to try.
+pub async fn addresses(gateway: &Gateway, surroundings: &Surroundings) -> Result<Vec<SocketAddr>, DialError> {
+    let host = &gateway.host;
+    let found = match gateway.address {
+        Some(address) => vec![address],
+        None => match timeout(STEP, surroundings.resolve(host)).await {
+            Ok(Ok(found)) if !found.is_empty() => found,
+            Ok(Ok(_)) => return Err(DialError::NoAddress { host: host.clone(), why: "it has no address".to_owned() }),
+            Ok(Err(error)) => return Err(DialError::NoAddress { host: host.clone(), why: error.to_string() }),
+            Err(_) => {
+                return Err(DialError::NoAddress { host: host.clone(), why: format!("no answer within {STEP:?}") });
+            }
+        },
+    };
+    Ok(found.into_iter().take(MAX_ADDRESSES).map(|ip: IpAddr| SocketAddr::from((ip, gateway.port))).collect())
+}
+
+/// The first address that answers.
+pub async fn tcp(addresses: &[SocketAddr]) -> Result<TcpStream, DialError> {
+    let mut last = None;
+    for address in addresses {
+        let error = match timeout(STEP, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                keep_alive(&stream);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => error,
+            Err(_elapsed) => io::ErrorKind::TimedOut.into(),
+        };
+        last = Some(DialError::Tcp { address: *address, source: error });
+    }
+    Err(last.unwrap_or_else(|| DialError::NoAddress { host: String::new(), why: "it has no address".to_owned() }))
+}
+
+/// The kernel then keeps the state of stateful firewalls, and small messages are not held back. A socket that refuses
+/// either still works.
+fn keep_alive(stream: &TcpStream) {
+    let keep_alive =
+        socket2::TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10));
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_keepalive(&keep_alive).and(stream.set_nodelay(true)) {
+        tracing::debug!(%error, "socket options not set");
+    }
+}
+
+/// The handshake, with the gateway's name checked.
+pub async fn tls(stream: TcpStream, host: &str, config: &Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, DialError> {
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::Tls(io::ErrorKind::InvalidInput.into()))?;
+    match timeout(STEP, TlsConnector::from(Arc::clone(config)).connect(name, stream)).await {
+        Ok(result) => result.map_err(DialError::Tls),
+        Err(_elapsed) => Err(DialError::Tls(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Asks for a tunnel. Also returns which gateway gave it.
+pub async fn upgrade(stream: TlsStream<TcpStream>, host: &str, slot: &Slot) -> Result<(Upgraded, String), DialError> {
+    let key = generate_key();
+    let request = Request::get("/v1/tunnel")
+        .header(header::HOST, host)
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_VERSION, "13")
+        .header(header::SEC_WEBSOCKET_KEY, &key)
+        .header("sallyport-agent-version", env!("CARGO_PKG_VERSION"))
+        .header("sallyport-agent-instance", &slot.instance)
+        .header("sallyport-tunnel-slot", slot.number.to_string())
+        .body(Empty::<Bytes>::new())?;
+    let response = ask(stream, request).await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(DialError::Refused(Answer::of(response.status(), response.headers())));
+    }
+    let accepted = text(response.headers(), header::SEC_WEBSOCKET_ACCEPT.as_str());
+    if accepted != derive_accept_key(key.as_bytes()) {
+        return Err(DialError::NotAWebSocket);
+    }
+    let gateway = text(response.headers(), "sallyport-gateway").to_owned();
+    match timeout(STEP, hyper::upgrade::on(response)).await {
+        Ok(upgraded) => Ok((TokioIo::new(upgraded?), gateway)),
+        Err(_elapsed) => Err(DialError::Silent),
+    }
+}
+
+/// Asks what the gateway thinks of this endpoint: its answer's head, and its body.
+pub async fn preflight(stream: TlsStream<TcpStream>, host: &str) -> Result<(StatusCode, HeaderMap, Bytes), DialError> {
+    let request = Request::get("/v1/preflight").header(header::HOST, host).body(Empty::<Bytes>::new())?;
+    let (head, body) = ask(stream, request).await?.into_parts();
+    match timeout(STEP, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok((head.status, head.headers, body.to_bytes())),
+        Ok(Err(_)) => Err(DialError::Silent),
+        Err(_elapsed) => Err(DialError::Silent),
+    }
+}
+
+async fn ask(stream: TlsStream<TcpStream>, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, DialError> {
+    let (mut send, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // Ends by itself: with the upgrade, with the answer's body, or when `send` is dropped.
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "connection to the gateway ended");
+        }
+    });
+    match timeout(STEP, send.send_request(request)).await {
+        Ok(response) => Ok(response?),
+        Err(_elapsed) => Err(DialError::Silent),
+    }
+}
+
+/// How a gateway says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{status} {reason}")]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The header `Sallyport-Reason`.
+    pub reason: String,
+}
+
+impl Answer {
+    /// Status and reason of an answer.
+    pub fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+        Self { status, reason: text(headers, "sallyport-reason").to_owned() }
+    }
+
+    /// This replica already holds a tunnel of this agent; another may take it.
+    pub fn is_held(&self) -> bool {
+        self.status == StatusCode::CONFLICT && self.reason == "held"
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Why an attempt failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// HTTP broke.
+    #[error("the gateway did not answer in HTTP")]
+    Http(#[from] hyper::Error),
+    /// The name is of no use.
+    #[error("{host} cannot be resolved: {why}")]
+    NoAddress {
+        /// Which name.
+        host: String,
+        /// What the resolver said.
+        why: String,
+    },
+    /// 101 from something that does not speak WebSocket.
+    #[error("the answer to the upgrade does not fit the question; something between here and the gateway made it up")]
+    NotAWebSocket,
+    /// A status other than 101.
+    #[error("the gateway refused: {0}")]
+    Refused(Answer),
+    /// Our own request is impossible.
+    #[error("the request cannot be written")]
+    Request(#[from] http::Error),
+    /// No answer in time.
+    #[error("the gateway did not answer within {STEP:?}")]
+    Silent,
+    /// No connection.
+    #[error("no connection to {address}")]
+    Tcp {
+        /// The last address tried.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No handshake.
+    #[error("tls handshake failed")]
+    Tls(#[source] io::Error),
+}
+
+impl DialError {
+    /// A closed set of labels for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Http(_) | Self::NotAWebSocket | Self::Request(_) => "http",
+            Self::NoAddress { .. } => "nameNotResolved",
+            Self::Refused(answer) if answer.is_held() => "held",
+            Self::Refused(_) => "refused",
+            Self::Silent => "silent",
+            Self::Tcp { .. } => "tcp",
+            Self::Tls(_) => "tls",
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The agent of one site: dials the gateway, receives a signed offer, and connects what the offer and the site's own
+//! allow-list both allow. It listens to nobody but its own host (metrics), and forwards nothing undeclared.
+//!
+//! ```text
+//!  config ─▶ material (certificate, key, trust) ─▶ dial ─▶ slot 0, slot 1 ── tunnel ─┐
+//!                                                   ▲         (backoff)              ▼
+//!                                                check                            handler
+//!                                                             offer (signed) ──────┤
+//!                                                             allow (local file) ──┴─▶ connect ─▶ device
+//! ```
+//!
+//! Randomness, the clock and name resolution come in through [`surroundings::Surroundings`].
+
+pub mod admin;
+pub mod allow;
+pub mod backoff;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod connect;
+pub mod dial;
+pub mod handler;
+pub mod material;
+pub mod metrics;
+pub mod offer;
+pub mod run;
+pub mod slot;
+pub mod surroundings;
+pub mod tls;

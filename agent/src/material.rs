@@ -1,0 +1,194 @@
+//! The endpoint's certificate, key and trust, read together from their files. They are read again when their content
+//! changes, so that a renewed certificate is used at the next dial without a restart.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use sallyport_core::identity::{Identity, Role};
+use sallyport_core::name::{EndpointId, RegionId};
+use sallyport_pki::bundle::{BundleError, TrustBundle};
+use sallyport_pki::inspect::{self, IdentityRefused};
+use sallyport_pki::key::PrivateKey;
+use sha2::{Digest, Sha256};
+
+use crate::config::Config;
+use crate::tls::{self, TlsError};
+
+/// Larger is no PEM file of ours; a bundle of ten CAs has 10 KiB.
+const MAX_FILE: u64 = 1 << 20;
+
+/// What the agent proves itself with, and whom it trusts.
+pub struct Material {
+    /// The region whose CA vouches for this agent.
+    pub region: RegionId,
+    /// Which endpoint this agent is.
+    pub endpoint: EndpointId,
+    /// The private CA.
+    pub trust: TrustBundle,
+    /// The leaf, for showing.
+    pub leaf: CertificateDer<'static>,
+    /// For dialling.
+    pub tls: Arc<ClientConfig>,
+    digest: [u8; 32],
+}
+
+impl Material {
+    /// Reads the three files.
+    pub fn read(config: &Config) -> Result<Self, MaterialError> {
+        Files::read(config)?.material()
+    }
+
+    /// Whether the files still say what this was made from.
+    pub fn is_current(&self, config: &Config) -> Result<bool, MaterialError> {
+        Ok(Files::read(config)?.digest() == self.digest)
+    }
+}
+
+/// The files' text, before any of it is believed.
+pub struct Files {
+    certificate: (PathBuf, String),
+    key: (PathBuf, String),
+    trust: (PathBuf, String),
+}
+
+impl Files {
+    /// Reads all three.
+    pub fn read(config: &Config) -> Result<Self, MaterialError> {
+        let read = |path: &Path| match bounded(path) {
+            Ok(text) => Ok((path.to_owned(), text)),
+            Err(source) => Err(MaterialError::Unreadable { path: path.to_owned(), source }),
+        };
+        Ok(Self { certificate: read(&config.certificate)?, key: read(&config.key)?, trust: read(&config.trust)? })
+    }
+
+    /// The chain, leaf first.
+    pub fn chain(&self) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+        let (path, pem) = &self.certificate;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+        match chain {
+            Ok(chain) if !chain.is_empty() => Ok(chain),
+            _ => Err(MaterialError::Certificate { path: path.clone() }),
+        }
+    }
+
+    /// The key, if it is the leaf's.
+    pub fn key_fits(&self, leaf: &[u8]) -> Result<(), MaterialError> {
+        let (path, pem) = &self.key;
+        let key = PrivateKey::from_pem(pem).map_err(|_| MaterialError::Key { path: path.clone() })?;
+        match inspect::public_key(leaf) {
+            Ok(public) if public == key.public_key() => Ok(()),
+            _ => Err(MaterialError::ForeignKey { path: path.clone(), certificate: self.certificate.0.clone() }),
+        }
+    }
+
+    /// The CAs.
+    pub fn trust(&self) -> Result<TrustBundle, MaterialError> {
+        let (path, pem) = &self.trust;
+        TrustBundle::from_pem(pem).map_err(|source| MaterialError::Trust { path: path.clone(), source })
+    }
+
+    /// Whom the leaf names, which must be an endpoint.
+    pub fn endpoint(&self, leaf: &[u8]) -> Result<(RegionId, EndpointId), MaterialError> {
+        let path = || self.certificate.0.clone();
+        match inspect::identity(leaf) {
+            Ok(Identity { region, role: Role::Endpoint(endpoint) }) => Ok((region, endpoint)),
+            Ok(identity) => Err(MaterialError::NotAnEndpoint { path: path(), identity: Box::new(identity) }),
+            Err(source) => Err(MaterialError::Identity { path: path(), source }),
+        }
+    }
+
+    /// The private key as text, for the TLS library.
+    pub(crate) fn key_pem(&self) -> &str {
+        &self.key.1
+    }
+
+    fn material(&self) -> Result<Material, MaterialError> {
+        let chain = self.chain()?;
+        let leaf =
+            chain.first().cloned().ok_or_else(|| MaterialError::Certificate { path: self.certificate.0.clone() })?;
+        self.key_fits(&leaf)?;
+        let (region, endpoint) = self.endpoint(&leaf)?;
+        let trust = self.trust()?;
+        let tls = tls::client(chain, &self.key.1, tls::verifier(&trust)?)?;
+        Ok(Material { region, endpoint, trust, leaf, tls: Arc::new(tls), digest: self.digest() })
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for (_, text) in [&self.certificate, &self.key, &self.trust] {
+            hash.update(text.len().to_be_bytes());
+            hash.update(text);
+        }
+        hash.finalize().into()
+    }
+}
+
+fn bounded(path: &Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(MAX_FILE).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Why the agent cannot prove who it is, with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    /// No certificate in the file.
+    #[error("{path} holds no PEM certificate; it must begin with -----BEGIN CERTIFICATE-----", path = path.display())]
+    Certificate {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The files do not belong together.
+    #[error("the key in {path} is not the one of the certificate in {certificate}; copy both from the same delivery", path = path.display(), certificate = certificate.display())]
+    ForeignKey {
+        /// The key's file.
+        path: PathBuf,
+        /// The certificate's file.
+        certificate: PathBuf,
+    },
+    /// The certificate names nobody.
+    #[error("the certificate in {path} names no endpoint; use the one that the vendor delivered for this site", path = path.display())]
+    Identity {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: IdentityRefused,
+    },
+    /// No key in the file.
+    #[error("{path} holds no unencrypted PKCS#8 EC private key (-----BEGIN PRIVATE KEY-----)", path = path.display())]
+    Key {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The certificate is somebody else's.
+    #[error("the certificate in {path} stands for {identity}, which is no endpoint; use the one delivered for this site", path = path.display())]
+    NotAnEndpoint {
+        /// Which file.
+        path: PathBuf,
+        /// Whom it names.
+        identity: Box<Identity>,
+    },
+    /// See [`TlsError`].
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The trust file is no bundle.
+    #[error("trust file {path}", path = path.display())]
+    Trust {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: BundleError,
+    },
+    /// The file cannot be read.
+    #[error("{path} cannot be read", path = path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
