@@ -2,7 +2,7 @@
 # The processes of the cluster: how each is started, how one knows that it works, and how it is ended.
 #
 #   etcd ← apiserver ← controller-manager, scheduler, kubelet → containerd → runc
-#                    ← kube-proxy (Services), volumes (gives released volumes back)
+#                    ← kube-proxy (Services), volumes (gives released ones back), balancer (addresses for Services)
 #
 # A component counts as running if the process noted for it has exactly the command line it would be started with now.
 # So a recycled process id is nobody, and a component whose pin or flags changed is replaced.
@@ -11,7 +11,7 @@
 NODE=node1
 NODE_IP=10.199.0.1
 SERVER=https://$NODE_IP:6443
-COMPONENTS=(etcd apiserver controller-manager scheduler containerd kubelet kube-proxy volumes)
+COMPONENTS=(etcd apiserver controller-manager scheduler containerd kubelet kube-proxy volumes balancer)
 
 # Sets `argv`.
 # shellcheck disable=SC2054 # The commas belong to the flags.
@@ -61,8 +61,8 @@ argv_of() { # COMPONENT
     kube-proxy)
       argv=("$(tool kube-proxy)" --config="$LAB/kube-proxy.yaml")
       ;;
-    volumes)
-      argv=(/bin/bash "$LAB_SCRIPTS/volumes.sh")
+    volumes | balancer)
+      argv=(/bin/bash "$LAB_SCRIPTS/$1.sh" "$LAB") # The argument is for `ours`; another checkout may have started it.
       ;;
     *)
       die "the lab has no component '$1'" "one of: ${COMPONENTS[*]}"
@@ -79,7 +79,7 @@ ready() { # COMPONENT: succeeds when it does its work.
     containerd) lab_ctr version ;;
     kubelet) probe http://127.0.0.1:10248/healthz ;;
     kube-proxy) probe http://127.0.0.1:10256/livez ;;
-    volumes) running volumes ;;
+    volumes | balancer) running "$1" ;;
   esac
 }
 
@@ -119,8 +119,8 @@ stop() { # COMPONENT [SIGNAL]
   rm -f "$LAB/run/$1.pid"
 }
 
-ours() { # PID: its command line names the lab's directory, the cache or these scripts.
-  grep -qzF -e "$LAB" -e "$CACHE/" -e "$LAB_SCRIPTS/" "/proc/$1/cmdline" 2>/dev/null
+ours() { # PID: its command line names the lab's directory.
+  grep -qzF -e "$LAB" "/proc/$1/cmdline" 2>/dev/null
 }
 
 gone() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }

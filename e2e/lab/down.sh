@@ -16,7 +16,7 @@ main() {
     return
   fi
   # Whoever would start pods again goes first, then the pods, then what they ran on.
-  step "ending volumes, kubelet and the control plane" stop_all volumes kubelet kube-proxy scheduler \
+  step "ending kubelet and the control plane" stop_all balancer volumes kubelet kube-proxy scheduler \
     controller-manager apiserver etcd
   step "ending pods" end_pods
   step "ending containerd" stop_all containerd

@@ -32,7 +32,8 @@ need_root() {
 # is recognised as such.
 tool() { readlink -f "$CACHE/bin/$1"; }
 
-lab_kubectl() { "$(tool kubectl)" --kubeconfig "$LAB_KUBECONFIG" "$@"; }
+# As a user of the lab's own, so that who counts requests in the audit log can tell these from a test's.
+lab_kubectl() { "$(tool kubectl)" --kubeconfig "$LAB/pki/lab.kubeconfig" "$@"; }
 lab_ctr() { "$(tool ctr)" --address "$LAB/containerd.sock" --namespace k8s.io "$@"; }
 
 # quietly COMMAND...: for programs that talk while all goes well. What they said is shown if they fail.

@@ -24,12 +24,13 @@ DNS:kubernetes.default.svc.cluster.local,IP:$NODE_IP,IP:10.96.0.1"
     issue apiserver-kubelet /O=system:masters/CN=apiserver-kubelet
     issue node "/O=system:nodes/CN=system:node:$NODE" "DNS:$NODE,IP:$NODE_IP"
     issue admin /O=system:masters/CN=admin
+    issue lab /O=system:masters/CN=sallyport-lab
     issue controller-manager /CN=system:kube-controller-manager
     issue scheduler /CN=system:kube-scheduler
     issue kube-proxy /CN=system:kube-proxy
     kubeconfig node "$pki/kubelet.kubeconfig"
     kubeconfig admin "$LAB_KUBECONFIG"
-    for client in controller-manager scheduler kube-proxy; do
+    for client in lab controller-manager scheduler kube-proxy; do
       kubeconfig "$client" "$pki/$client.kubeconfig"
     done
   )

@@ -28,7 +28,7 @@ main() {
   start apiserver # Takes some seconds, which the images fill.
   step "images of the lab" "$LAB_SCRIPTS/images.sh" lab
   step "kube-apiserver" start_and_await apiserver
-  for component in controller-manager scheduler kubelet kube-proxy volumes; do
+  for component in controller-manager scheduler kubelet kube-proxy volumes balancer; do
     step "$component" start_and_await "$component"
   done
   step "volumes and cluster DNS" apply_addons
