@@ -163,9 +163,14 @@ unmount_below() { # FOLDER: the last mounted first.
 }
 
 release_network() {
-  local bridge table
+  local bridge port table
   for bridge in cni0 lab0; do
-    ! has_alias "$bridge" || ip link delete "$bridge"
+    has_alias "$bridge" || continue
+    # The kernel would remove a pod's link with its namespace, but later, at its leisure.
+    for port in "/sys/class/net/$bridge/brif"/*; do
+      [ ! -e "$port" ] || ip link delete "${port##*/}" 2>/dev/null || true
+    done
+    ip link delete "$bridge"
   done
   for table in "inet sallyport-lab" "ip kube-proxy" "ip6 kube-proxy"; do
     # shellcheck disable=SC2086 # Family and name are two words.
@@ -199,9 +204,18 @@ release_folders() {
   find /var/log/containers -type l -lname "$LAB/*" -delete 2>/dev/null || true
   [ -e "$LAB/folders.made" ] || return 0
   while read -r folder; do
-    # Only what is empty goes, save the kubelet's own folder, which holds its sockets.
+    # Only what is empty goes, once the kubelet's sockets and those of shims that were killed are out of the way.
     [ "$folder" != /var/lib/kubelet ] || rm -rf "$folder/device-plugins"
+    [ "$folder" != /run/containerd ] || remove_dead_sockets "$folder/s"
     [ ! -d "$folder" ] || find "$folder" -depth -type d -empty -delete
     [ ! -d "$folder" ] || warn "$folder is kept: something other than the lab put files there"
   done <"$LAB/folders.made"
+}
+
+remove_dead_sockets() { # FOLDER: those on which nobody listens.
+  local socket listening
+  listening=$(ss -Hxl)
+  for socket in "$1"/*; do
+    [[ $listening == *"$socket"* ]] || rm -f "$socket"
+  done
 }
