@@ -12,6 +12,7 @@ use rcgen::{
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use sallyport_core::name::RegionId;
+use x509_parser::certificate::X509Certificate;
 use x509_parser::time::ASN1Time;
 use zeroize::Zeroizing;
 
@@ -139,6 +140,7 @@ impl Authority {
             return Err(AuthorityError::ForeignKey);
         }
         certificate.verify_signature(None).map_err(|_| AuthorityError::NotSelfSigned)?;
+        subject_can_be_repeated(&certificate)?;
         let validity = inspect::validity_of(&certificate)?;
         Ok(Self { number: generation, der: der.to_vec(), validity, key })
     }
@@ -257,6 +259,16 @@ fn distinguished_name(subject: &AuthoritySubject, generation: u32) -> Result<Dis
     Ok(name)
 }
 
+/// A leaf's issuer must be the CA's subject, byte for byte, and the library that writes it holds one value for each
+/// attribute type: a subject with more would come out shorter, and every leaf would chain to nothing.
+fn subject_can_be_repeated(certificate: &X509Certificate<'_>) -> Result<(), AuthorityError> {
+    let mut types: Vec<_> = certificate.subject().iter_attributes().map(|attribute| attribute.attr_type()).collect();
+    let (all, relative_names) = (types.len(), certificate.subject().iter_rdn().count());
+    types.sort_by_key(|oid| oid.as_bytes());
+    types.dedup();
+    if all == types.len() && all == relative_names { Ok(()) } else { Err(AuthorityError::Subject) }
+}
+
 /// X.509 counts whole seconds, so both ends are cut to one before anything compares them.
 fn ahead(now: Timestamp, by: Duration) -> Option<Timestamp> {
     whole_second(now.checked_add(SignedDuration::try_from(by).ok()?).ok()?)
@@ -333,3 +345,6 @@ pub enum IssueError {
     #[error("certificate could not be signed")]
     Sign,
 }
+
+#[cfg(test)]
+mod tests;

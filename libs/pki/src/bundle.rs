@@ -111,13 +111,17 @@ impl Fault {
 }
 
 /// RFC 5280 sections 4.2.1.9 and 4.2.1.3: a CA says so, and may sign certificates. webpki takes any certificate as an
-/// anchor, so this is where a leaf is kept out.
+/// anchor, so this is where a leaf is kept out. A self-signed one must also be signed as it says: that gives no trust,
+/// but shows damage.
 fn authority_certificate(der: &CertificateDer<'_>) -> Result<(), Fault> {
     let certificate = inspect::parse(der).map_err(|_| Fault::Unreadable)?;
     inspect::validity_of(&certificate).map_err(|_| Fault::Unreadable)?;
     webpki::anchor_from_trusted_cert(der).map_err(|_| Fault::Unreadable)?;
     let constraints = certificate.basic_constraints().map_err(|_| Fault::Unreadable)?;
     let usage = certificate.key_usage().map_err(|_| Fault::Unreadable)?;
+    if certificate.subject().as_raw() == certificate.issuer().as_raw() {
+        certificate.verify_signature(None).map_err(|_| Fault::Unreadable)?;
+    }
     let is_ca = constraints.is_some_and(|c| c.value.ca);
     let may_sign = usage.is_none_or(|u| u.value.key_cert_sign());
     if is_ca && may_sign { Ok(()) } else { Err(Fault::NotAuthority) }
