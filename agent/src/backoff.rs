@@ -62,6 +62,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn never_longer_than_the_cap_and_growing_to_it(seed: u64, failures in 0u32..200) {
             let mut rng = StdRng::seed_from_u64(seed);

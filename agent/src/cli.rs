@@ -111,7 +111,12 @@ pub fn main(cli: Cli) -> ExitCode {
 /// One thread is enough for what a site's devices send, and keeps the agent small.
 fn runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(work),
+        Ok(runtime) => {
+            let code = runtime.block_on(work);
+            // A resolver that hangs sits in a thread of its own; it does not keep the process.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => fail(&error),
     }
 }

@@ -201,7 +201,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_resolver_has_a_deadline() {
         let silent = Surroundings::new(jiff::Timestamp::now, |_| Box::pin(std::future::pending()));
-        let refused = connect(Some(&offer("ct.example", 22)), &Allow::AllOffered, &silent, &target("lyon/ct-1", "ssh"));
+        let (ct, to) = (offer("ct.example", 22), target("lyon/ct-1", "ssh"));
+        let refused = connect(Some(&ct), &Allow::AllOffered, &silent, &to);
         assert_eq!(refused.await.unwrap_err().reason, RefusalReason::NameNotResolved);
     }
 }

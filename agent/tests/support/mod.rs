@@ -233,9 +233,10 @@ async fn serve(
         async move {
             let header = |name: &str| request.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
             let response = Response::builder();
-            let response = match reply {
+
+            match reply {
                 Reply::Refuse(status, reason) => {
-                    response.status(status).header("sallyport-reason", reason).body(Full::default())
+                    response.status(status).header("sallyport-reason", reason).body(Full::<Bytes>::default())
                 }
                 Reply::Json(body) => response.body(Full::from(body)),
                 Reply::Tunnel(gateway) => {
@@ -255,10 +256,9 @@ async fn serve(
                         .header("upgrade", "websocket")
                         .header("sec-websocket-accept", accept)
                         .header("sallyport-gateway", gateway)
-                        .body(Full::default())
+                        .body(Full::<Bytes>::default())
                 }
-            };
-            response
+            }
         }
     });
     let _closed = hyper::server::conn::http1::Builder::new()
