@@ -26,7 +26,7 @@ main() {
   step "etcd" start_and_await etcd
   step "containerd" start_and_await containerd
   start apiserver # Takes some seconds, which the images fill.
-  step "images of the lab" "$LAB_SCRIPTS/images.sh" lab
+  step "images of the lab" lab_images
   step "kube-apiserver" start_and_await apiserver
   for component in controller-manager scheduler kubelet kube-proxy volumes balancer; do
     step "$component" start_and_await "$component"
@@ -67,6 +67,8 @@ fill() { # TEMPLATE [FILE]
     -e "s|\${PAUSE_IMAGE}|$PAUSE_IMAGE|g; s|\${COREDNS_IMAGE}|${COREDNS_IMAGE:-}|g" \
     "$LAB_SCRIPTS/config/$1" >"${2:-/dev/stdout}"
 }
+
+lab_images() { "$LAB_SCRIPTS/images.sh" lab >/dev/null; }
 
 apply_addons() {
   # The first requests meet an API server that still writes its default roles and namespaces.
