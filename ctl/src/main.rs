@@ -1,1 +1,66 @@
-fn main() {}
+//! `sallyportctl`, the engineer's way through a region's inner door; also `kubectl sallyport` when it is installed as
+//! `kubectl-sallyport`.
+//!
+//! It holds no secret but the engineer's own key and decides nothing: who may reach what is the gateway's word, which it
+//! prints.
+//!
+//! ```text
+//!  cli ─▶ settings (flags, environment, config) ─▶ door (TLS, HTTP) ─▶ command: list | connect | config
+//!                                                                        └─ failure: exit code, remedy
+//! ```
+
+mod api;
+mod cli;
+mod config;
+mod connect;
+mod door;
+mod failure;
+mod list;
+mod output;
+mod settings;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+
+use cli::{Cli, Command};
+use failure::Failure;
+use output::Output;
+
+fn main() -> ExitCode {
+    sallyport_runtime::tls::install();
+    let matches = cli::command(std::env::args_os().next()).get_matches();
+    // The definition and the type come from one derive, so what one accepts the other does too.
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::Local { what: "cannot start".to_owned(), source: error }.report(),
+    };
+    let result = runtime.block_on(run(cli));
+    // A read of standard input cannot be taken back; waiting for it would wait for a key to be pressed.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let output = Output::new(cli.options.output);
+    let options = cli.options;
+    match cli.command {
+        Command::Completion { shell } => cli::completion(shell, &output),
+        Command::Config { command } => config::run(command, &options, &output),
+        Command::Connect(wish) => connect::run(&mut settings::door(&options)?, wish, &output).await,
+        Command::Devices => list::devices(&mut settings::door(&options)?, &output).await,
+        Command::End { id } => list::end(&mut settings::door(&options)?, &id, &output).await,
+        Command::Sessions => list::sessions(&mut settings::door(&options)?, &output).await,
+        Command::Status => list::status(&mut settings::door(&options)?, &output).await,
+        Command::Version => output.line(&format!("sallyportctl {}", env!("CARGO_PKG_VERSION"))),
+        Command::Whoami => list::whoami(&mut settings::door(&options)?, &output).await,
+    }
+}

@@ -1,0 +1,195 @@
+//! The command line, and the help that teaches it.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Reach devices at customers through a Sallyport region: every session is asked for, granted by policy and by the
+/// customer, recorded, and ends.
+#[derive(Debug, Parser)]
+#[command(name = "sallyportctl", version, after_help = EXAMPLES, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub options: Options,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sallyportctl config set frankfurt --server https://frankfurt.service.example \\
+      --certificate me.pem --key me.key --trust region-ca.pem
+  sallyportctl devices
+  sallyportctl connect ct-scanner --service ssh --reason 'tube arcing, log check' --incident 4711
+
+Exit codes:
+  0  done                        4  the device's site is not connected
+  1  anything else               5  the region cannot be reached, or TLS failed
+  2  wrong usage                 6  the session was ended by the other side
+  3  denied; the message says by what";
+
+/// What every command takes. A flag comes before the environment, and that before the configuration file.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Region and identity (flag, environment or context)")]
+pub(crate) struct Options {
+    /// Context of the configuration file [default: its current one]
+    #[arg(long, global = true, env = "SALLYPORT_CONTEXT", hide_env_values = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Configuration file [default: ~/.config/sallyport/config.yaml]
+    #[arg(long, global = true, env = "SALLYPORT_CONFIG", hide_env_values = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The region's inner door, such as https://frankfurt.service.example
+    #[arg(long, global = true, env = "SALLYPORT_SERVER", hide_env_values = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// Dial this address instead of the server's name, which is still what its certificate must say
+    #[arg(long, global = true, env = "SALLYPORT_ADDRESS", hide_env_values = true, value_name = "HOST:PORT")]
+    pub address: Option<String>,
+    /// Your client certificate (PEM)
+    #[arg(long, global = true, env = "SALLYPORT_CERTIFICATE", hide_env_values = true, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, global = true, env = "SALLYPORT_KEY", hide_env_values = true, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// The region's certificate authority (PEM)
+    #[arg(long, global = true, env = "SALLYPORT_TRUST", hide_env_values = true, value_name = "FILE")]
+    pub trust: Option<PathBuf>,
+    /// Print a table for people, or the gateway's answer as it is
+    #[arg(help_heading = "Options", short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    // Plain comments: help for single values makes clap spread every option over four lines.
+    // For people.
+    #[default]
+    Table,
+    // The gateway's answer, indented.
+    Json,
+    // The same.
+    Yaml,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print a completion script for your shell
+    #[command(
+        after_help = "Examples:\n  sallyportctl completion bash > ~/.local/share/bash-completion/completions/sallyportctl"
+    )]
+    Completion {
+        /// Which shell
+        #[arg(value_parser = clap::value_parser!(Shell))]
+        shell: Shell,
+    },
+    /// Look at and change the configuration file
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Open a session on a device's service and carry its bytes
+    Connect(Wish),
+    /// List the devices that a policy lets you reach
+    #[command(after_help = "Examples:\n  sallyportctl devices\n  sallyportctl devices -o json")]
+    Devices,
+    /// End one of your sessions
+    #[command(after_help = "Examples:\n  sallyportctl end 0-4f1c2a")]
+    End {
+        /// Id of the session, as `sessions` lists it
+        id: String,
+    },
+    /// List your sessions, open and lately ended
+    Sessions,
+    /// Show the region's gateways
+    Status,
+    /// Print the version of this program
+    Version,
+    /// Show who you are to the region: user id, groups, end of your certificate
+    Whoami,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Write a context from --server, --address, --certificate, --key and --trust; what is not given stays
+    #[command(after_help = "\
+Examples:
+  sallyportctl config set frankfurt --server https://frankfurt.service.example \\
+      --certificate me.pem --key me.key --trust region-ca.pem
+  sallyportctl config set frankfurt --address 127.0.0.1:30444")]
+    Set {
+        /// Name of the context
+        name: String,
+    },
+    /// Make a context the current one
+    Use {
+        /// Name of the context
+        name: String,
+    },
+    /// Print the configuration
+    View,
+}
+
+/// A session that is wished for.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sallyportctl connect ct-scanner --service ssh --reason 'tube arcing, log check' --incident 4711
+      opens a local port and prints the ssh command for it; Ctrl-C ends the session
+  sallyportctl connect site-lyon/ct-scanner -s console -r 'calibration' --listen 127.0.0.1:8443
+      then https://127.0.0.1:8443/ is the scanner's console
+  ssh -o ProxyCommand=\"sallyportctl connect ct-scanner -s ssh -r 'log check' --stdio\" me@ct-scanner
+      without a local port
+
+The reason is shown to the customer and kept in the audit log.")]
+pub(crate) struct Wish {
+    /// NAMESPACE/NAME, or a NAME that only one of your devices has
+    pub device: String,
+    /// One of the device's services [default: its only one]
+    #[arg(long, short, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Why, for the customer and the audit log
+    #[arg(long, short, value_name = "TEXT")]
+    pub reason: String,
+    /// The incident that this answers
+    #[arg(long, short, value_name = "NUMBER")]
+    pub incident: Option<String>,
+    /// Local address to listen on; port 0 takes a free one
+    #[arg(long, short, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// Carry standard input and output instead of listening, as ssh's ProxyCommand wants it
+    #[arg(long, conflicts_with = "listen")]
+    pub stdio: bool,
+}
+
+/// The definition, under the name that it was called by.
+pub(crate) fn command(called: Option<OsString>) -> clap::Command {
+    let stem = called.as_deref().map(Path::new).and_then(Path::file_stem).and_then(|stem| stem.to_str());
+    match stem {
+        Some("kubectl-sallyport") => renamed(Cli::command(), "kubectl sallyport").bin_name("kubectl sallyport"),
+        _ => Cli::command(),
+    }
+}
+
+/// Examples that can be pasted as they are.
+fn renamed(command: clap::Command, name: &str) -> clap::Command {
+    let help = command.get_after_help().map(|help| help.to_string().replace("sallyportctl", name));
+    let command = match help {
+        Some(help) => command.after_help(help),
+        None => command,
+    };
+    let subcommands: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    subcommands.into_iter().fold(command, |command, sub| command.mut_subcommand(sub, |sub| renamed(sub, name)))
+}
+
+/// The script for a shell.
+pub(crate) fn completion(shell: Shell, output: &Output) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sallyportctl", &mut script);
+    output.line(String::from_utf8_lossy(&script).trim_end())
+}

@@ -1,0 +1,248 @@
+//! The inner door from outside: HTTP/1.1 over TLS with the engineer's certificate. One connection for questions, kept
+//! while it lasts; one of its own for every stream.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use sallyport_runtime::tls::{self, HandshakeFailure};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::api::Problem;
+use crate::failure::Failure;
+
+/// What the protocol of streams is called.
+const STREAM: &str = "sallyport-stream";
+/// A way through proxies and firewalls takes a second or two; more is a wall.
+const DIAL_WITHIN: Duration = Duration::from_secs(10);
+/// A session is answered when its record is durable (10 s at the gateway) and peers were asked.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// A region with 10,000 devices answers in about 4 MB.
+const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// Replicas that are being stopped say so; a new connection reaches another one soon.
+const TRIES_WHILE_DRAINING: u32 = 5;
+
+/// Makes connections.
+#[derive(Debug)]
+pub(crate) struct Dialler {
+    /// Host and port that the server is called by.
+    pub authority: String,
+    /// The name in its certificate.
+    pub name: ServerName<'static>,
+    /// What is dialled.
+    pub dial: (String, u16),
+    pub config: Arc<ClientConfig>,
+}
+
+/// Asks questions.
+#[derive(Debug)]
+pub(crate) struct Door {
+    dialler: Arc<Dialler>,
+    connection: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Door {
+    pub(crate) fn new(dialler: Dialler) -> Self {
+        Self { dialler: Arc::new(dialler), connection: None }
+    }
+
+    /// For somebody who asks at the same time.
+    pub(crate) fn another(&self) -> Self {
+        Self { dialler: Arc::clone(&self.dialler), connection: None }
+    }
+
+    pub(crate) fn dialler(&self) -> Arc<Dialler> {
+        Arc::clone(&self.dialler)
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Result<Value, Failure> {
+        self.ask(Method::GET, path, Bytes::new()).await
+    }
+
+    /// A session by its id.
+    pub(crate) async fn session(&mut self, id: &str) -> Result<Value, Failure> {
+        self.get(&path_of(id)?).await
+    }
+
+    /// Asks for a session.
+    pub(crate) async fn open(&mut self, request: &Value) -> Result<Value, Failure> {
+        let body = Bytes::from(request.to_string());
+        let mut tries = 0;
+        loop {
+            // On a connection of its own: it may reach another replica than the last, and a kept connection that broke
+            // would leave it open whether the session exists.
+            self.connection = None;
+            match self.ask(Method::POST, "/v1/sessions", body.clone()).await {
+                Err(Failure::Answer { code, .. }) if code == "draining" && tries < TRIES_WHILE_DRAINING => tries += 1,
+                answer => return answer,
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Ends a session.
+    pub(crate) async fn end(&mut self, id: &str) -> Result<Value, Failure> {
+        self.ask(Method::DELETE, &path_of(id)?, Bytes::new()).await
+    }
+
+    /// The failure of an answer that makes no sense.
+    pub(crate) fn unexpected(&self, what: String) -> Failure {
+        self.dialler.unexpected(what)
+    }
+
+    async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> Result<Value, Failure> {
+        let kept = self.connection.take().filter(|connection| !connection.is_closed());
+        let request = || self.dialler.request(method.clone(), path, Full::new(body.clone()));
+        let mut answer = None;
+        if let Some(mut connection) = kept {
+            // It may have been closed a moment ago; whoever asked to look or to end may ask twice.
+            if let Ok(response) = self.dialler.answer(connection.send_request(request())).await {
+                answer = Some((response, connection));
+            }
+        }
+        let (response, connection) = match answer {
+            Some(answer) => answer,
+            None => {
+                let mut connection = self.dialler.connect().await?;
+                (self.dialler.answer(connection.send_request(request())).await?, connection)
+            }
+        };
+        let value = self.dialler.read(response).await?;
+        self.connection = Some(connection);
+        Ok(value)
+    }
+}
+
+impl Dialler {
+    /// A stream of a session. It is returned only after the gateway's 101, so nobody can have sent a byte before.
+    pub(crate) async fn stream(&self, id: &str) -> Result<TokioIo<Upgraded>, Failure> {
+        let mut connection = self.connect().await?;
+        let mut request = self.request(Method::GET, &format!("{}/stream", path_of(id)?), Full::default());
+        request.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("Upgrade"));
+        request.headers_mut().insert(UPGRADE, http::HeaderValue::from_static(STREAM));
+        let mut response = self.answer(connection.send_request(request)).await?;
+        let upgrade = response.headers().get(UPGRADE).is_some_and(|value| value.as_bytes() == STREAM.as_bytes());
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS || !upgrade {
+            let status = response.status();
+            self.read(response).await?;
+            return Err(self.unexpected(format!("status {status} to a stream")));
+        }
+        match hyper::upgrade::on(&mut response).await {
+            Ok(upgraded) => Ok(TokioIo::new(upgraded)),
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
+        let (host, port) = &self.dial;
+        let unreachable = |source| Failure::Unreachable { address: format!("{host}:{port}"), source };
+        let tcp = match timeout(DIAL_WITHIN, TcpStream::connect((host.as_str(), *port))).await {
+            Ok(tcp) => tcp.map_err(unreachable)?,
+            Err(_) => return Err(unreachable(io::ErrorKind::TimedOut.into())),
+        };
+        // Keystrokes must not wait for each other. A failure costs milliseconds, no more.
+        let _ = tcp.set_nodelay(true);
+        let tls = tls::connect(Arc::clone(&self.config), self.name.clone(), tcp, DIAL_WITHIN).await;
+        let tls = tls.map_err(|source| self.handshake(source))?;
+        let (sender, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(|error| self.broken(&error))?;
+        tokio::spawn(async move {
+            // Whoever waits for the answer sees the error; without one it tells nobody anything.
+            let _ = connection.with_upgrades().await;
+        });
+        Ok(sender)
+    }
+
+    fn request(&self, method: Method, path: &str, body: Full<Bytes>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        // Constants, and ids that `path_of` has looked at.
+        *request.uri_mut() = path.parse().unwrap_or_default();
+        if let Ok(host) = self.authority.parse() {
+            request.headers_mut().insert(HOST, host);
+        }
+        request.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        request
+    }
+
+    async fn answer(
+        &self,
+        pending: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    ) -> Result<Response<Incoming>, Failure> {
+        match timeout(ANSWER_WITHIN, pending).await {
+            Ok(answer) => answer.map_err(|error| self.broken(&error)),
+            Err(_) => {
+                Err(Failure::Unreachable { address: self.authority.clone(), source: io::ErrorKind::TimedOut.into() })
+            }
+        }
+    }
+
+    /// The body: the answer, or the problem.
+    async fn read(&self, response: Response<Incoming>) -> Result<Value, Failure> {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect();
+        let body = match timeout(ANSWER_WITHIN, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) => return Err(self.unexpected(format!("half an answer ({error})"))),
+            Err(_) => return Err(self.unexpected("half an answer".to_owned())),
+        };
+        let json = serde_json::from_slice(&body);
+        match (status.is_success(), json) {
+            (true, Ok(value)) => Ok(value),
+            (false, Ok(value)) => match serde_json::from_value(value) {
+                Ok(Problem { code, message }) => Err(Failure::Answer { status: status.as_u16(), code, message }),
+                Err(_) => Err(self.unexpected(format!("status {status}"))),
+            },
+            (_, Err(_)) => Err(self.unexpected(format!("status {status} and no JSON"))),
+        }
+    }
+
+    fn unexpected(&self, what: String) -> Failure {
+        Failure::Unexpected { server: self.authority.clone(), what }
+    }
+
+    fn handshake(&self, source: HandshakeFailure) -> Failure {
+        Failure::Handshake { server: self.authority.clone(), source }
+    }
+
+    /// A server that refuses the client's certificate says so after the handshake, in the middle of HTTP.
+    fn broken(&self, error: &hyper::Error) -> Failure {
+        let mut cause: Option<&(dyn Error + 'static)> = error.source();
+        while let Some(error) = cause {
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                let tls = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+                return match tls {
+                    Some(tls) => self.handshake(tls.clone().into()),
+                    None => self.handshake(HandshakeFailure::Closed(io.kind().into())),
+                };
+            }
+            cause = error.source();
+        }
+        if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+            return self.handshake(HandshakeFailure::Closed(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.unexpected(error.to_string())
+    }
+}
+
+/// An id from a command line must not become another path.
+fn path_of(id: &str) -> Result<String, Failure> {
+    let fine = !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if fine {
+        Ok(format!("/v1/sessions/{id}"))
+    } else {
+        Err(Failure::Usage(format!("{id:?} is not the id of a session; sallyportctl sessions lists yours")))
+    }
+}

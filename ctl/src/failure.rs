@@ -1,0 +1,173 @@
+//! What can go wrong, with the exit code and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use sallyport_runtime::files::FileError;
+use sallyport_runtime::tls::{HandshakeFailure, TlsError};
+
+use crate::output;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The gateway understood and said something else than yes.
+    #[error("{message}")]
+    Answer {
+        /// HTTP status.
+        status: u16,
+        /// The API's code, see docs/design/contracts.md.
+        code: String,
+        /// The gateway's words.
+        message: String,
+    },
+    /// The certificate of the engineer is over.
+    #[error("your certificate {} expired at {at}", path.display())]
+    CertificateExpired {
+        /// Which file.
+        path: PathBuf,
+        /// When.
+        at: String,
+    },
+    /// A file of the engineer's.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The TLS handshake.
+    #[error("TLS with {server} failed: {source}")]
+    Handshake {
+        /// With whom.
+        server: String,
+        /// Why.
+        source: HandshakeFailure,
+    },
+    /// Something on this machine.
+    #[error("{what}")]
+    Local {
+        /// What could not be done.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No visible device has this name.
+    #[error("none of the devices that a policy lets you reach is called {name}")]
+    NoSuchDevice {
+        /// What was asked for.
+        name: String,
+    },
+    /// Nothing answers.
+    #[error("cannot reach {address}")]
+    Unreachable {
+        /// What was dialled.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The gateway's answer is not of its API.
+    #[error("{server} answers {what}, which is not a Sallyport gateway's answer")]
+    Unexpected {
+        /// Who.
+        server: String,
+        /// What came.
+        what: String,
+    },
+    /// The command line or the configuration.
+    #[error("{0}")]
+    Usage(String),
+    /// The session is over, and not because the engineer ended it here.
+    #[error("session {id} was ended: {why}")]
+    SessionEnded {
+        /// Which.
+        id: String,
+        /// In words.
+        why: String,
+    },
+    /// Certificate, key or trust cannot be used.
+    #[error("certificate, key or trust cannot be used: {0}")]
+    Tls(#[from] TlsError),
+}
+
+impl Failure {
+    /// See the help: part of the interface, scripts rely on it.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Answer { code, .. } if code == "deviceNotConnected" || code == "refusedBySite" => 4,
+            Self::Answer { code, .. } if code == "sessionEnded" => 6,
+            Self::Answer { status: 403, .. } | Self::NoSuchDevice { .. } => 3,
+            Self::Answer { status: 422, .. } | Self::Usage(_) => 2,
+            Self::Answer { .. } | Self::Local { .. } => 1,
+            Self::CertificateExpired { .. }
+            | Self::File(_)
+            | Self::Handshake { .. }
+            | Self::Tls(_)
+            | Self::Unexpected { .. }
+            | Self::Unreachable { .. } => 5,
+            Self::SessionEnded { .. } => 6,
+        }
+    }
+
+    /// What the reader can do.
+    fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Answer { code, .. } => match code.as_str() {
+                "approvalRequired" => {
+                    "ask the customer to widen the device's access ceiling, or choose another service"
+                }
+                "auditUnavailable" | "gatewayUnreachable" => "try again; if it stays so, tell the platform team",
+                "certificateExpired" => "renew your certificate",
+                "deviceNotConnected" => "ask the site whether its agent runs and may reach the Internet on port 443",
+                "draining" => "try again; another gateway takes over",
+                "refusedBySite" => "the site's agent cannot reach the device, or its own allow-list forbids it",
+                "unknownSession" => "sallyportctl sessions lists yours",
+                _ => return None,
+            },
+            Self::CertificateExpired { .. } => "renew your certificate, or choose another with --certificate",
+            Self::Handshake { source, .. } => match source {
+                HandshakeFailure::RefusedByPeer(_) => {
+                    "the region does not know the authority of your certificate, or it is not for client use; \
+                     choose another with --certificate, or ask the platform team"
+                }
+                HandshakeFailure::UnknownIssuer(_) => {
+                    "take the region's current certificate authority for --trust (ask the platform team)"
+                }
+                HandshakeFailure::WrongCertificate(_) => {
+                    "--server must be the name that the region's certificate carries; use --address for another way to it"
+                }
+                _ => "check --server and --address, and that nothing between you and the region terminates TLS",
+            },
+            Self::NoSuchDevice { .. } => "sallyportctl devices lists them; ask the platform team for an AccessPolicy",
+            Self::Tls(_) => {
+                "--certificate and --key must belong together (PEM, ECDSA), and --trust hold the region's CA"
+            }
+            Self::Unexpected { .. } => "check --server and --address",
+            Self::Unreachable { .. } => {
+                "check --server and --address, and that you are in the vendor's network: the inner door is not on the Internet"
+            }
+            Self::File(_) | Self::Local { .. } | Self::SessionEnded { .. } | Self::Usage(_) => return None,
+        })
+    }
+
+    /// Says it on standard error.
+    pub(crate) fn report(&self) -> ExitCode {
+        output::say(&format!("error: {}", self.chain()));
+        if let Some(remedy) = self.remedy() {
+            output::say(&format!("  remedy: {remedy}"));
+        }
+        ExitCode::from(self.exit_code())
+    }
+
+    /// The message with its causes, each once.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let words = error.to_string();
+            if !text.contains(&words) {
+                text.push_str(": ");
+                text.push_str(&words);
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
