@@ -54,18 +54,24 @@ prepare_files() {
   mkdir -p "$LAB"/{run,log,cni.d,volumes}
   make_pki
   : >"$LAB/resolv.conf"
-  fill audit-policy.yaml "$LAB/audit-policy.yaml"
-  fill containerd.toml "$LAB/containerd.toml"
-  fill kubelet.yaml "$LAB/kubelet.yaml"
-  fill kube-proxy.yaml "$LAB/kube-proxy.yaml"
-  fill cni.conflist "$LAB/cni.d/10-lab.conflist"
+  fill_file audit-policy.yaml "$LAB/audit-policy.yaml"
+  fill_file containerd.toml "$LAB/containerd.toml"
+  fill_file kubelet.yaml "$LAB/kubelet.yaml"
+  fill_file kube-proxy.yaml "$LAB/kube-proxy.yaml"
+  fill_file cni.conflist "$LAB/cni.d/10-lab.conflist"
 }
 
-# Configuration is plain text with a few ${NAMES}; nothing in it is evaluated.
-fill() { # TEMPLATE [FILE]
+# Configuration is plain text with a few ${NAMES}; nothing in it is evaluated. An unchanged file is left alone, since
+# kube-proxy ends itself when its own is written.
+fill_file() { # TEMPLATE FILE
+  fill "$1" >"$2.part"
+  if cmp -s "$2.part" "$2"; then rm "$2.part"; else mv "$2.part" "$2"; fi
+}
+
+fill() { # TEMPLATE
   sed -e "s|\${LAB}|$LAB|g; s|\${NODE_IP}|$NODE_IP|g; s|\${RUNC}|$(tool runc)|g" \
     -e "s|\${PAUSE_IMAGE}|$PAUSE_IMAGE|g; s|\${COREDNS_IMAGE}|${COREDNS_IMAGE:-}|g" \
-    "$LAB_SCRIPTS/config/$1" >"${2:-/dev/stdout}"
+    "$LAB_SCRIPTS/config/$1"
 }
 
 lab_images() { "$LAB_SCRIPTS/images.sh" lab >/dev/null; }
