@@ -61,13 +61,16 @@ struct Waiting {
 impl Audit {
     /// Opens the file in `folder`, cutting a torn last record, and starts the writing thread.
     pub fn open(folder: &Path, gateway: Name) -> Result<Self, AuditError> {
-        let file = AuditFile::open(&folder.join("audit.jsonl"))?;
+        Self::start(AuditFile::open(&folder.join("audit.jsonl"))?, gateway)
+    }
+
+    fn start(file: AuditFile, gateway: Name) -> Result<Self, AuditError> {
         let (queue, waiting) = mpsc::channel();
         let (seal, sealed) = watch::channel(false);
         std::thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || write_all(file, &gateway, &waiting, &seal))
-            .map_err(|error| AuditError::Open { path: folder.display().to_string(), why: error.to_string() })?;
+            .map_err(|error| AuditError::Open { path: "writer".to_owned(), why: error.to_string() })?;
         Ok(Self { queue, sealed })
     }
 

@@ -8,34 +8,56 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use sallyport_control::wire::control_server::ControlServer;
 use sallyport_core::identity::Role;
 use sallyport_runtime::tls;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
 use crate::doors::Refused;
+use crate::gateway::Gateway;
 
 pub use attach::Control;
 
-/// Serves one connection that passed the handshake.
-pub async fn serve(control: Control, stream: TlsStream<TcpStream>, from: SocketAddr, stop: CancellationToken) {
-    let gateway = Arc::clone(control.gateway());
+/// Where accepted connections of the operator go. One server takes them all: a server of its own for each would
+/// tell its client to go away as soon as no more connections can come.
+#[derive(Clone)]
+pub struct Operators(mpsc::Sender<std::io::Result<OperatorStream>>);
+
+/// Starts serving the operator's connections until `stop`.
+pub fn serve_operators(control: Control, stop: CancellationToken) -> Operators {
+    // One is in charge at a time; a few more may be on their way.
+    let (sender, connections) = mpsc::channel(4);
+    tokio::spawn(async move {
+        let served = Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE))
+            .add_service(ControlServer::new(control))
+            .serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.cancelled_owned())
+            .await;
+        tracing::debug!(?served, "control port closed");
+    });
+    Operators(sender)
+}
+
+/// An operator that vanished is noticed within twice this.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// Takes one connection that passed the handshake, if it is the operator's.
+pub async fn accept(operators: Operators, gateway: Arc<Gateway>, stream: TlsStream<TcpStream>, from: SocketAddr) {
     match tls::peer_identity(stream.get_ref().1) {
         Ok(identity) if identity.region == gateway.place.region && identity.role == Role::Operator => {
-            let connections = tokio_stream::once(Ok::<_, std::io::Error>(OperatorStream(stream)));
-            let served = Server::builder()
-                .http2_keepalive_interval(Some(std::time::Duration::from_secs(10)))
-                .http2_keepalive_timeout(Some(std::time::Duration::from_secs(10)))
-                .add_service(ControlServer::new(control))
-                .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
-                .await;
-            tracing::debug!(?served, "control connection over");
+            if operators.0.send(Ok(OperatorStream(stream))).await.is_err() {
+                tracing::debug!("the control port is closed");
+            }
         }
         Ok(identity) => Refused::role_swapped(identity.to_string()).report(&gateway, "control", from),
         Err(error) => Refused::unusable(error.to_string()).report(&gateway, "control", from),
@@ -43,7 +65,7 @@ pub async fn serve(control: Control, stream: TlsStream<TcpStream>, from: SocketA
 }
 
 /// A connection whose other end is the operator.
-struct OperatorStream(TlsStream<TcpStream>);
+pub struct OperatorStream(TlsStream<TcpStream>);
 
 impl Connected for OperatorStream {
     type ConnectInfo = ();

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use sallyport_core::name::RegionId;
@@ -87,13 +88,15 @@ fn main() -> ExitCode {
 
 fn start(args: Run) -> Result<(), String> {
     let place = place(args)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(run::run(place)).map_err(|error| error.to_string())
 }
 
 fn place(args: Run) -> Result<Place, String> {
     let region = RegionId::parse(&args.namespace, &args.region).map_err(|error| format!("--region: {error}"))?;
     let default_peers = format!("{{gateway}}.{}-gateways.{}.svc:8446", args.region, args.namespace);
+    let template = args.peers.unwrap_or(default_peers);
     let port = |port| std::net::SocketAddr::new(args.listen, port);
     Ok(Place {
         region,
@@ -101,7 +104,13 @@ fn place(args: Run) -> Result<Place, String> {
         volume: args.volume,
         bootstrap: args.bootstrap,
         trust: args.trust,
-        listen: Listen { outer: port(8443), inner: port(8444), control: port(8445), peer: port(8446), admin: port(9464) },
-        peer_template: args.peers.unwrap_or(default_peers),
+        listen: Listen {
+            outer: port(8443),
+            inner: port(8444),
+            control: port(8445),
+            peer: port(8446),
+            admin: port(9464),
+        },
+        peer_address: Arc::new(move |gateway| template.replace("{gateway}", gateway.as_str())),
     })
 }

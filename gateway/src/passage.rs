@@ -5,9 +5,10 @@ mod meter;
 mod permit;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sallyport_tunnel::{OpenError, StreamTarget, Tunnel, TunnelStream};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 pub use meter::{Meter, Metered};
@@ -15,6 +16,9 @@ pub use permit::Permit;
 
 /// Buffer per direction of a stream, made when the stream begins and freed when it ends. 16 KiB is one TLS record.
 const BUFFER: usize = 16 * 1024;
+
+/// For the close_notify on a connection that may be stuck.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// An open passage: the streams of one session.
 pub struct Passage {
@@ -80,11 +84,14 @@ impl Connected {
     {
         let mut engineer = Metered::new(engineer, Arc::clone(&self.meter));
         let copy = tokio::io::copy_bidirectional_with_sizes(&mut engineer, &mut self.device, BUFFER, BUFFER);
-        tokio::select! {
+        let copied = tokio::select! {
             // The cut is looked at first: once it is made, no byte moves however much is ready.
             biased;
             () = self.cut.cancelled() => Ok(()),
             copied = copy => copied.map(drop),
-        }
+        };
+        // So that the engineer's program sees an end and not a broken connection. No byte of the device's is in it.
+        let _ = tokio::time::timeout(FAREWELL, engineer.shutdown()).await;
+        copied
     }
 }

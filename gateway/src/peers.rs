@@ -187,7 +187,9 @@ impl Peers {
         mut request: Request<Body>,
     ) -> Result<Response, Problem> {
         let who = serde_json::to_string(engineer).map_err(Problem::peer_unreachable)?;
-        request.headers_mut().insert(ENGINEER, HeaderValue::from_bytes(who.as_bytes()).map_err(Problem::peer_unreachable)?);
+        request
+            .headers_mut()
+            .insert(ENGINEER, HeaderValue::from_bytes(who.as_bytes()).map_err(Problem::peer_unreachable)?);
         let answer = self.send(gateway, peer, request).await;
         if !answer.as_ref().is_ok_and(|answer| answer.status() != StatusCode::SERVICE_UNAVAILABLE) {
             // It stopped, or lost the tunnel: whoever asks next looks again.
@@ -217,7 +219,7 @@ impl Peers {
     async fn send(&self, gateway: &Gateway, peer: &Name, mut request: Request<Body>) -> Result<Response, String> {
         let tls = self.tls.load_full().ok_or("this gateway has no peer certificate yet")?;
         let tls = tls.to(&gateway.place, peer).map_err(|error| format!("own peer certificate: {error}"))?;
-        let address = gateway.place.peer_address(peer);
+        let address = (gateway.place.peer_address)(peer);
         let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).to_owned();
         let connect = async {
             let tcp = TcpStream::connect(&address).await.map_err(|error| format!("{address}: {error}"))?;
@@ -226,9 +228,8 @@ impl Peers {
             tokio_rustls::TlsConnector::from(tls).connect(name, tcp).await.map_err(|error| error.to_string())
         };
         let stream = tokio::time::timeout(PATIENCE, connect).await.map_err(|_| format!("{address}: timed out"))??;
-        let (mut send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| error.to_string())?;
+        let (mut send, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         tokio::spawn(connection.with_upgrades());
         let host = HeaderValue::from_str(&host).map_err(|error| error.to_string())?;
         request.headers_mut().insert(http::header::HOST, host);

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sallyport_core::identity::{Identity, Role};
 use sallyport_core::name::{Name, RegionId};
 
 /// What is fixed for the life of the process.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Place {
     /// The region.
     pub region: RegionId,
@@ -21,8 +22,8 @@ pub struct Place {
     pub trust: PathBuf,
     /// Where the doors listen.
     pub listen: Listen,
-    /// How a peer is dialled; `{gateway}` stands for its name.
-    pub peer_template: String,
+    /// Under which `host:port` a replica's peer port is dialled.
+    pub peer_address: Arc<dyn Fn(&Name) -> String + Send + Sync>,
 }
 
 /// Listening addresses.
@@ -54,11 +55,6 @@ impl Place {
     /// The identity of a replica.
     pub fn peer_identity(&self, gateway: &Name) -> Identity {
         Identity { region: self.region.clone(), role: Role::Gateway(gateway.clone()) }
-    }
-
-    /// `host:port` of a replica's peer port.
-    pub fn peer_address(&self, gateway: &Name) -> String {
-        self.peer_template.replace("{gateway}", gateway.as_str())
     }
 }
 

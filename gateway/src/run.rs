@@ -1,14 +1,16 @@
 //! The process: make the parts, open the doors, wait for the signal, drain.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sallyport_audit::Event;
-use sallyport_runtime::admin::{Admin, Readiness};
+use sallyport_runtime::admin::{Admin, Readiness, Requirement};
 use sallyport_runtime::metrics::Registry;
 use sallyport_runtime::shutdown;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{Audit, AuditError};
@@ -19,7 +21,7 @@ use crate::drain;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
-use crate::place::Place;
+use crate::place::{Listen, Place};
 use crate::sessions::Sessions;
 use crate::store::Store;
 use crate::tunnels::Tunnels;
@@ -51,6 +53,25 @@ fn system<E: ToString>(what: &'static str) -> impl FnOnce(E) -> RunError {
 /// Runs until SIGTERM or SIGINT, then drains.
 pub async fn run(place: Place) -> Result<(), RunError> {
     let signal = shutdown::signal().map_err(system("signals"))?;
+    let running = start(place).await?;
+    signal.cancelled().await;
+    running.stop().await;
+    Ok(())
+}
+
+/// A gateway whose doors are bound.
+pub struct Running {
+    /// Its parts.
+    pub gateway: Arc<Gateway>,
+    /// Where it listens: as asked for, with ports filled in.
+    pub listen: Listen,
+    not_draining: Requirement,
+    stop: CancellationToken,
+    doors: JoinSet<()>,
+}
+
+/// Makes the parts and opens the doors.
+pub async fn start(place: Place) -> Result<Running, RunError> {
     let registry = Registry::new();
     let readiness = Readiness::new();
     let not_draining = readiness.require("draining");
@@ -61,20 +82,28 @@ pub async fn run(place: Place) -> Result<(), RunError> {
     let certificates = Certificates::open(Arc::clone(&gateway), Arc::clone(&doors), ready)?;
     let control = Control::new(Arc::clone(&gateway), Arc::new(certificates));
     let stop = CancellationToken::new();
-    let listen = gateway.place.listen.clone();
-    let admin = Admin::bind(listen.admin, registry, readiness).await.map_err(system("admin port"))?;
+    let admin = Admin::bind(gateway.place.listen.admin, registry, readiness).await.map_err(system("admin port"))?;
+    let admin_at = admin.local_addr().map_err(system("admin port"))?;
     tokio::spawn(admin.serve(stop.clone()));
-    open_doors(&gateway, &doors, control, &stop).await?;
+    let (listen, doors) = open_doors(&gateway, &doors, control, admin_at, &stop).await?;
     tokio::spawn(count(Arc::clone(&gateway)));
     gateway.audit.append(Event::GatewayStarted { version: env!("CARGO_PKG_VERSION").into() }).await?;
     tracing::info!(region = %gateway.place.region, gateway = %gateway.place.gateway, "gateway running");
-    signal.cancelled().await;
-    not_draining.unmet("the gateway is stopping");
-    drain::drain(&gateway).await;
-    stop.cancel();
-    // The last answers and records are on their way; a second is plenty for what is left.
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    Ok(())
+    Ok(Running { gateway, listen, not_draining, stop, doors })
+}
+
+impl Running {
+    /// Drains, then closes the doors.
+    pub async fn stop(mut self) {
+        self.not_draining.unmet("the gateway is stopping");
+        drain::drain(&self.gateway).await;
+        self.stop.cancel();
+        // Connections end between requests; one that does not is not waited for any longer.
+        let closed = async { while self.doors.join_next().await.is_some() {} };
+        if tokio::time::timeout(Duration::from_secs(5), closed).await.is_err() {
+            tracing::warn!("connections were still open at the end");
+        }
+    }
 }
 
 fn gateway(place: Place, registry: &Registry) -> Result<Arc<Gateway>, RunError> {
@@ -99,24 +128,33 @@ async fn open_doors(
     gateway: &Arc<Gateway>,
     doors: &Arc<Doors>,
     control: Control,
+    admin: SocketAddr,
     stop: &CancellationToken,
-) -> Result<(), RunError> {
-    let listen = &gateway.place.listen;
-    let bind = |address| TcpListener::bind(address);
-    let outer_port = bind(listen.outer).await.map_err(system("outer port"))?;
-    let inner_port = bind(listen.inner).await.map_err(system("inner port"))?;
-    let control_port = bind(listen.control).await.map_err(system("control port"))?;
-    let peer_port = bind(listen.peer).await.map_err(system("peer port"))?;
-    let attach = move |_, stream, from, stop| control::serve(control.clone(), stream, from, stop);
-    let outer = Opened { name: "outer", door: |doors| &doors.outer, serve: outer::serve };
-    let inner = Opened { name: "inner", door: |doors| &doors.inner, serve: inner::serve };
-    let peer = Opened { name: "peer", door: |doors| &doors.peer, serve: peers::serve };
-    let control = Opened { name: "control", door: |doors| &doors.control, serve: attach };
-    tokio::spawn(doors::run(Arc::clone(gateway), Arc::clone(doors), outer_port, outer, stop.clone()));
-    tokio::spawn(doors::run(Arc::clone(gateway), Arc::clone(doors), inner_port, inner, stop.clone()));
-    tokio::spawn(doors::run(Arc::clone(gateway), Arc::clone(doors), control_port, control, stop.clone()));
-    tokio::spawn(doors::run(Arc::clone(gateway), Arc::clone(doors), peer_port, peer, stop.clone()));
-    Ok(())
+) -> Result<(Listen, JoinSet<()>), RunError> {
+    let mut all = JoinSet::new();
+    let operators = control::serve_operators(control, stop.clone());
+    let attach = move |gateway, stream, from, _| control::accept(operators.clone(), gateway, stream, from);
+    let Listen { outer, inner, control, peer, .. } = gateway.place.listen;
+    let outer = bind("outer port", outer).await?;
+    let inner = bind("inner port", inner).await?;
+    let control = bind("control port", control).await?;
+    let peer = bind("peer port", peer).await?;
+    let listen = Listen { outer: outer.1, inner: inner.1, control: control.1, peer: peer.1, admin };
+    let door = Opened { name: "outer", door: |doors| &doors.outer, serve: outer::serve };
+    all.spawn(doors::run(Arc::clone(gateway), Arc::clone(doors), outer.0, door, stop.clone()));
+    let door = Opened { name: "inner", door: |doors| &doors.inner, serve: inner::serve };
+    all.spawn(doors::run(Arc::clone(gateway), Arc::clone(doors), inner.0, door, stop.clone()));
+    let door = Opened { name: "peer", door: |doors| &doors.peer, serve: peers::serve };
+    all.spawn(doors::run(Arc::clone(gateway), Arc::clone(doors), peer.0, door, stop.clone()));
+    let door = Opened { name: "control", door: |doors| &doors.control, serve: attach };
+    all.spawn(doors::run(Arc::clone(gateway), Arc::clone(doors), control.0, door, stop.clone()));
+    Ok((listen, all))
+}
+
+async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), RunError> {
+    let listener = TcpListener::bind(address).await.map_err(system(what))?;
+    let bound = listener.local_addr().map_err(system(what))?;
+    Ok((listener, bound))
 }
 
 /// Keeps the gauges of what comes and goes.

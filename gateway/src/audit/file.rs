@@ -49,6 +49,12 @@ impl AuditFile {
         Ok(Self { file, next: recovered.next_sequence })
     }
 
+    /// A file that is not recovered, to test errors of writing.
+    #[cfg(test)]
+    pub(super) fn of(file: File, next: u64) -> Self {
+        Self { file, next }
+    }
+
     pub(super) fn next_sequence(&self) -> u64 {
         self.next
     }

@@ -58,10 +58,7 @@ impl Control {
 impl ControlService for Control {
     type AttachStream = Pin<Box<dyn Stream<Item = Result<FromGateway, Status>> + Send>>;
 
-    async fn attach(
-        &self,
-        request: Request<Streaming<FromOperator>>,
-    ) -> Result<Response<Self::AttachStream>, Status> {
+    async fn attach(&self, request: Request<Streaming<FromOperator>>) -> Result<Response<Self::AttachStream>, Status> {
         let superseded = self.supersede();
         self.gateway.metrics.control_streams.inc();
         tracing::info!("operator attached");
@@ -95,6 +92,7 @@ impl Attached {
     async fn converse(&mut self, updates: &mut Streaming<FromOperator>) -> Result<(), String> {
         let gateway = Arc::clone(&self.control.gateway);
         self.say(hello(&gateway)).await?;
+        self.control.certificates.forget_asked(None);
         self.ask_for_certificates().await?;
         let mut tunnels = gateway.tunnels.watch();
         let mut sessions = gateway.sessions.count();
@@ -126,7 +124,13 @@ impl Attached {
                 Ok(())
             }
             In::RefusedCertificate(refused) => {
-                tracing::error!(purpose = refused.purpose, reason = refused.reason, "the operator refused a certificate");
+                tracing::error!(
+                    purpose = refused.purpose,
+                    reason = refused.reason,
+                    "the operator refused a certificate"
+                );
+                // Asked for again at the next look.
+                self.control.certificates.forget_asked(Some(refused.purpose()));
                 Ok(())
             }
             In::Trust(bundle) => {

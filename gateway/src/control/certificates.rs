@@ -74,7 +74,8 @@ impl Certificates {
         let trust = files::read_trust_bundle(&place.trust);
         let folder = place.volume.join("certificates");
         std::fs::create_dir_all(&folder).map_err(|error| CertificateProblem::new("certificates' folder", error))?;
-        let held = PURPOSES.iter().filter_map(|(purpose, name)| Some((*purpose, read(&file(&folder, name))?))).collect();
+        let held =
+            PURPOSES.iter().filter_map(|(purpose, name)| Some((*purpose, read(&file(&folder, name))?))).collect();
         let certificates = Self {
             bootstrap: bootstrap.map_err(|error| CertificateProblem::new("bootstrap certificate", error))?,
             doors,
@@ -91,13 +92,15 @@ impl Certificates {
         Ok(certificates)
     }
 
-    /// Requests for certificates that are missing, made for another name, or due for renewal.
+    /// Requests for certificates that are missing, made for another name, or due for renewal, and not yet asked for.
     pub fn wanted(&self) -> Vec<CertificateRequest> {
         let mut state = self.lock();
         let mut requests = Vec::new();
         for (purpose, _) in PURPOSES {
             let Some(host) = self.host(purpose) else { continue };
-            if state.held.iter().any(|(p, held)| *p == purpose && held.host == host && !due(held)) {
+            let held = state.held.iter().any(|(p, held)| *p == purpose && held.host == host && !due(held));
+            let asked = state.asked.iter().any(|(p, _, asked)| *p == purpose && *asked == host);
+            if held || asked {
                 continue;
             }
             match request(purpose) {
@@ -110,6 +113,11 @@ impl Certificates {
             }
         }
         requests
+    }
+
+    /// What was asked for does not come any more: the operator is another, or it refused.
+    pub fn forget_asked(&self, purpose: Option<Purpose>) {
+        self.lock().asked.retain(|(asked, ..)| purpose.is_some_and(|purpose| purpose != *asked));
     }
 
     /// A certificate that was asked for: written to the volume, then used for handshakes from now on.
@@ -191,7 +199,8 @@ impl Certificates {
             .map(|(_, name)| *name)
             .collect();
         for (purpose, name) in PURPOSES {
-            let end = state.material(purpose).and_then(|m| inspect::validity(&m.leaf().ok()?).ok()).map(|v| v.not_after);
+            let end =
+                state.material(purpose).and_then(|m| inspect::validity(&m.leaf().ok()?).ok()).map(|v| v.not_after);
             let gauge = self.gateway.metrics.certificates_not_after.with_label_values(&[name]);
             gauge.set(end.map_or(0, Timestamp::as_second));
         }

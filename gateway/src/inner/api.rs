@@ -126,7 +126,7 @@ async fn list(State(Call { gateway, caller }): State<Call>) -> Json<Value> {
     if caller.hop == Hop::First {
         all.extend(gateway.peers.sessions(&gateway, &caller.engineer).await);
     }
-    all.sort_by(|a, b| b.opened_at.cmp(&a.opened_at));
+    all.sort_by_key(|session| std::cmp::Reverse(session.opened_at));
     Json(json!({ "sessions": all }))
 }
 

@@ -72,7 +72,8 @@ async fn relay(
         if let (Ok(engineer), Ok(beyond)) = tokio::join!(upgrade, beyond) {
             let (mut engineer, mut beyond) = (TokioIo::new(engineer), TokioIo::new(beyond));
             // The holder's passage cuts; a cut there ends this copy too.
-            let copied = tokio::io::copy_bidirectional_with_sizes(&mut engineer, &mut beyond, 16 * 1024, 16 * 1024).await;
+            let copied =
+                tokio::io::copy_bidirectional_with_sizes(&mut engineer, &mut beyond, 16 * 1024, 16 * 1024).await;
             tracing::debug!(?copied, "relayed stream over");
         }
     });

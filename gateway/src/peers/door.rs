@@ -60,7 +60,8 @@ async fn holds(State(gateway): State<Arc<Gateway>>, Path((namespace, name)): Pat
 
 /// An engineer's request that a peer passed on: the same API, with the engineer whom the peer names.
 async fn forwarded(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response {
-    let engineer = request.headers().get(ENGINEER).and_then(|who| serde_json::from_slice::<Engineer>(who.as_bytes()).ok());
+    let engineer =
+        request.headers().get(ENGINEER).and_then(|who| serde_json::from_slice::<Engineer>(who.as_bytes()).ok());
     let Some(engineer) = engineer else {
         return Problem::new(StatusCode::BAD_REQUEST, "noEngineer", "a peer must name the engineer").into_response();
     };

@@ -212,7 +212,12 @@ mod tests {
             class: "inVivo".into(),
             level: "full".into(),
             address: "10.77.0.10".into(),
-            services: vec![wire::Service { name: "ssh".into(), port: 22, protocol: "ssh".into(), examination_safe: true }],
+            services: vec![wire::Service {
+                name: "ssh".into(),
+                port: 22,
+                protocol: "ssh".into(),
+                examination_safe: true,
+            }],
             ..Default::default()
         }
     }

@@ -89,7 +89,9 @@ pub enum Denied {
         not_after: Timestamp,
     },
     /// R92: no policy names the engineer for this device.
-    #[error("no AccessPolicy lets {user} ({groups}) reach device {device}; ask the platform team for one that covers it")]
+    #[error(
+        "no AccessPolicy lets {user} ({groups}) reach device {device}; ask the platform team for one that covers it"
+    )]
     NoPolicyForDevice {
         /// Who asked.
         user: String,
@@ -242,16 +244,18 @@ fn policy_for_service<'c>(
 ) -> Result<(&'c PolicyId, Duration), Denied> {
     let allows = |p: &Policy| p.services.is_empty() || p.services.contains(&request.service);
     let allowing = covering.iter().filter(|(_, policy)| allows(policy));
-    allowing.rev().max_by_key(|(_, policy)| policy.max_session).map(|(id, policy)| (*id, policy.max_session)).ok_or_else(
-        || {
+    allowing
+        .rev()
+        .max_by_key(|(_, policy)| policy.max_session)
+        .map(|(id, policy)| (*id, policy.max_session))
+        .ok_or_else(|| {
             let allowed: std::collections::BTreeSet<_> = covering.iter().flat_map(|(_, p)| &p.services).collect();
             Denied::NoPolicyForService {
                 user: engineer.user.to_string(),
                 device: request.device.clone(),
                 allowed: list(allowed),
             }
-        },
-    )
+        })
 }
 
 fn site_is_active(config: &RegionConfig, device: &Device) -> Result<(), Denied> {

@@ -34,7 +34,8 @@ impl FromStr for TargetAddress {
                 && !l.ends_with('-')
         };
         // A name of digits and dots only would be read as an address by some resolvers ("127.1").
-        let numeric_end = text.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()) || l.starts_with("0x"));
+        let numeric_end =
+            text.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()) || l.starts_with("0x"));
         if text.len() > 253 || !text.split('.').all(label) || numeric_end {
             return Err(AddressError::NotAHost { text: text.chars().take(80).collect() });
         }
@@ -136,9 +137,31 @@ mod tests {
     #[test]
     fn a_device_cannot_be_the_agent_itself_or_a_metadata_service() {
         for text in [
-            "127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1", "169.254.169.254", "fe80::1", "0.0.0.0", "0.1.2.3", "::",
-            "224.0.0.1", "255.255.255.255", "fd00:ec2::254", "100.100.100.200", "localhost", "x.localhost", "LOCALHOST",
-            "127.1", "0x7f000001", "2130706433", "", "a b", "a/b", "a..b", "-a", "evil\nhost",
+            "127.0.0.1",
+            "127.1.2.3",
+            "::1",
+            "::ffff:127.0.0.1",
+            "169.254.169.254",
+            "fe80::1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "::",
+            "224.0.0.1",
+            "255.255.255.255",
+            "fd00:ec2::254",
+            "100.100.100.200",
+            "localhost",
+            "x.localhost",
+            "LOCALHOST",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "",
+            "a b",
+            "a/b",
+            "a..b",
+            "-a",
+            "evil\nhost",
         ] {
             assert!(text.parse::<TargetAddress>().is_err(), "{text:?}");
         }

@@ -63,7 +63,10 @@ mod tests {
 
     #[test]
     fn the_strictest_level_wins_and_none_is_the_default() {
-        assert_eq!(AccessLevel::effective([AccessLevel::Full, AccessLevel::PermanentLimited]), AccessLevel::PermanentLimited);
+        assert_eq!(
+            AccessLevel::effective([AccessLevel::Full, AccessLevel::PermanentLimited]),
+            AccessLevel::PermanentLimited
+        );
         assert_eq!(AccessLevel::effective([AccessLevel::Full, AccessLevel::None]), AccessLevel::None);
         assert_eq!(AccessLevel::effective([]), AccessLevel::None);
     }

@@ -102,11 +102,9 @@ impl Session {
     /// The next state. `Ended` is final, and nothing but `Recorded` opens.
     pub fn on(self, event: Event, now: Instant) -> Self {
         match (self.overdue(now), event) {
-            (Self::AwaitingRecord { limits }, Event::Recorded) => Self::Open {
-                expires: now + limits.longest,
-                idle_at: now + limits.idle,
-                idle: limits.idle,
-            },
+            (Self::AwaitingRecord { limits }, Event::Recorded) => {
+                Self::Open { expires: now + limits.longest, idle_at: now + limits.idle, idle: limits.idle }
+            }
             (Self::AwaitingRecord { .. } | Self::Open { .. }, Event::End(reason)) => Self::Ended { reason },
             (Self::Open { expires, idle, .. }, Event::Moved) => Self::Open { expires, idle_at: now + idle, idle },
             (same, _) => same,

@@ -91,8 +91,11 @@ mod tests {
     }
 
     fn endpoint() -> impl Strategy<Value = Endpoint> {
-        (id(), any::<bool>(), any::<u8>())
-            .prop_map(|(site, suspended, offer)| Endpoint { site: SiteId(site), suspended, offer: vec![offer] })
+        (id(), any::<bool>(), any::<u8>()).prop_map(|(site, suspended, offer)| Endpoint {
+            site: SiteId(site),
+            suspended,
+            offer: vec![offer],
+        })
     }
 
     fn config() -> impl Strategy<Value = RegionConfig> {
@@ -103,7 +106,11 @@ mod tests {
             services: Default::default(),
             max_session: std::time::Duration::from_secs(60),
         });
-        (btree_map(id().prop_map(EndpointId), endpoint(), 0..5), btree_map(id().prop_map(PolicyId), policy, 0..5), "[a-c]")
+        (
+            btree_map(id().prop_map(EndpointId), endpoint(), 0..5),
+            btree_map(id().prop_map(PolicyId), policy, 0..5),
+            "[a-c]",
+        )
             .prop_map(|(endpoints, policies, outer_host)| RegionConfig {
                 settings: Settings { outer_host, ..Settings::default() },
                 endpoints,

@@ -1,0 +1,162 @@
+//! A region of real gateways on loopback, with a scripted operator, agents over the real tunnel, and engineers over the
+//! real inner door.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+pub mod agent;
+pub mod engineer;
+pub mod operator;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sallyport_core::config::{Device, Endpoint, Policy, Protocol, RegionConfig, Service, Settings};
+use sallyport_core::level::{AccessLevel, DeviceClass};
+use sallyport_core::name::Name;
+use sallyport_gateway::place::{Listen, Place};
+use sallyport_gateway::run::{self, Running};
+use sallyport_runtime::tls::{self, KeyMaterial};
+use sallyport_testkit::{Ca, Credential, EngineersCa, eventually};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+pub use agent::Agent;
+pub use engineer::EngineerClient;
+pub use operator::Operator;
+
+pub const WITHIN: Duration = Duration::from_secs(20);
+
+pub struct Region {
+    pub ca: Ca,
+    pub engineers: EngineersCa,
+    pub peers: Arc<Mutex<BTreeMap<Name, String>>>,
+    pub replicas: usize,
+    volumes: Vec<TempDir>,
+}
+
+impl Region {
+    pub fn new(replicas: usize) -> Self {
+        tls::install();
+        let volumes = (0..replicas).map(|_| tempfile::tempdir().unwrap()).collect();
+        Self {
+            ca: Ca::new("dmz", "frankfurt"),
+            engineers: EngineersCa::new(),
+            peers: Arc::default(),
+            replicas,
+            volumes,
+        }
+    }
+
+    pub fn name(&self, ordinal: usize) -> Name {
+        format!("frankfurt-gateway-{ordinal}").parse().unwrap()
+    }
+
+    pub fn volume(&self, ordinal: usize) -> &std::path::Path {
+        self.volumes[ordinal].path()
+    }
+
+    /// Starts the process of one replica, or starts it again on the same volume.
+    pub async fn start(&self, ordinal: usize) -> Running {
+        let volume = self.volume(ordinal);
+        let bootstrap = self.ca.gateway_bootstrap();
+        std::fs::write(volume.join("tls.crt"), &bootstrap.chain_pem).unwrap();
+        std::fs::write(volume.join("tls.key"), bootstrap.key_pem.as_bytes()).unwrap();
+        std::fs::write(volume.join("ca.crt"), self.ca.bundle().to_pem()).unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let peers = Arc::clone(&self.peers);
+        let place = Place {
+            region: self.ca.region().clone(),
+            gateway: self.name(ordinal),
+            volume: volume.to_owned(),
+            bootstrap: volume.to_owned(),
+            trust: volume.join("ca.crt"),
+            listen: Listen { outer: any, inner: any, control: any, peer: any, admin: any },
+            peer_address: Arc::new(move |name| peers.lock().unwrap().get(name).cloned().unwrap_or_default()),
+        };
+        let running = run::start(place).await.unwrap();
+        self.peers.lock().unwrap().insert(self.name(ordinal), running.listen.peer.to_string());
+        running
+    }
+
+    /// A replica with an attached operator and its certificates.
+    pub async fn ready(&self, ordinal: usize, config: &RegionConfig) -> (Running, Operator) {
+        let running = self.start(ordinal).await;
+        let mut operator = Operator::attach(self, &running).await;
+        operator.put(config).await.unwrap();
+        operator.certified().await;
+        eventually(WITHIN, "the gateway says that it is ready", async || readyz(&running).await.contains("200 OK"))
+            .await;
+        (running, operator)
+    }
+
+    /// One hospital with a CT scanner (reachable) and a laboratory device (needs approval).
+    pub fn config(&self) -> RegionConfig {
+        let services = BTreeMap::from([(
+            "console".parse().unwrap(),
+            Service { port: 443, protocol: Protocol::Https, examination_safe: true },
+        )]);
+        let device = |class| Device {
+            site: "lyon/hospital".parse().unwrap(),
+            endpoint: "lyon/agent".parse().unwrap(),
+            customer: "Hospital".to_owned(),
+            product: "CT".to_owned(),
+            class,
+            level: AccessLevel::PermanentLimited,
+            address: "10.77.0.10".parse().unwrap(),
+            services: services.clone(),
+        };
+        RegionConfig {
+            settings: Settings {
+                gateways: (0..self.replicas).map(|n| self.name(n)).collect(),
+                outer_host: "outer.example".to_owned(),
+                inner_host: "inner.example".to_owned(),
+                engineer_authorities: self.engineers.bundle().to_pem(),
+                drain_grace: Duration::from_secs(2),
+                ..Settings::default()
+            },
+            endpoints: BTreeMap::from([(
+                "lyon/agent".parse().unwrap(),
+                Endpoint { site: "lyon/hospital".parse().unwrap(), suspended: false, offer: b"offer 1".to_vec() },
+            )]),
+            devices: BTreeMap::from([
+                ("lyon/ct".parse().unwrap(), device(DeviceClass::InVivo)),
+                ("lyon/lab".parse().unwrap(), device(DeviceClass::InVitro)),
+            ]),
+            policies: BTreeMap::from([(
+                "dmz/ct-service".parse().unwrap(),
+                Policy {
+                    users: BTreeSet::new(),
+                    groups: BTreeSet::from(["ct-service".to_owned()]),
+                    devices: BTreeSet::from(["lyon/ct".parse().unwrap(), "lyon/lab".parse().unwrap()]),
+                    services: BTreeSet::new(),
+                    max_session: Duration::from_secs(3600),
+                },
+            )]),
+        }
+    }
+
+    pub fn ada(&self) -> Credential {
+        self.engineers.engineer("ada@vendor.example", &["ct-service"])
+    }
+}
+
+/// The admin port's word on readiness.
+pub async fn readyz(running: &Running) -> String {
+    let mut tcp = TcpStream::connect(running.listen.admin).await.unwrap();
+    tcp.write_all(b"GET /readyz HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+pub fn material(credential: &Credential) -> KeyMaterial {
+    KeyMaterial { chain_pem: credential.chain_pem.clone(), key_pem: credential.key_pem.clone() }
+}
+
+pub fn audit(region: &Region, ordinal: usize) -> Vec<sallyport_audit::Event> {
+    let bytes = std::fs::read(region.volume(ordinal).join("audit.jsonl")).unwrap();
+    sallyport_audit::recover(&bytes).records.into_iter().map(|record| record.event).collect()
+}

@@ -1,0 +1,165 @@
+//! A scripted operator: attaches over mutual TLS, signs what is asked for, sends configurations and waits for answers.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use hyper_util::rt::TokioIo;
+use sallyport_control::update;
+use sallyport_control::wire::control_client::ControlClient;
+use sallyport_control::wire::from_gateway::Message as FromThem;
+use sallyport_control::wire::from_operator::Message as ToThem;
+use sallyport_control::wire::{FromGateway, FromOperator, Purpose, Report, SignedCertificate};
+use sallyport_core::config::RegionConfig;
+use sallyport_core::identity::Role;
+use sallyport_gateway::run::Running;
+use sallyport_pki::authority::{LeafRequest, Serial};
+use sallyport_pki::csr;
+use sallyport_pki::profile::Profile;
+use sallyport_runtime::tls::{self, ExpectedServer};
+use sallyport_testkit::{Ca, Credential};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::Endpoint;
+
+use super::{Region, WITHIN, material};
+
+pub struct Operator {
+    to: mpsc::Sender<FromOperator>,
+    from: Streaming<FromGateway>,
+    ca_pem: (String, String),
+    region: sallyport_core::name::RegionId,
+    gateway: sallyport_core::name::Name,
+    pub generation: u64,
+    pub attached: (u64, String),
+    config: RegionConfig,
+    certified: BTreeSet<i32>,
+    pub report: Report,
+}
+
+impl Operator {
+    pub async fn attach(region: &Region, running: &Running) -> Self {
+        Self::attach_as(&region.ca, &region.ca.operator(), running).await.unwrap()
+    }
+
+    /// Fails when the gateway refuses the credential.
+    pub async fn attach_as(ca: &Ca, credential: &Credential, running: &Running) -> Result<Self, String> {
+        let gateway = running.gateway.place.gateway.clone();
+        let expected = gateway.clone();
+        let expected = ExpectedServer::new(ca.region().clone(), move |role| {
+            *role == Role::GatewayBootstrap || *role == Role::Gateway(expected.clone())
+        });
+        let config = tls::client_expecting(expected, Some(&material(credential)), &ca.bundle(), &[b"h2"]).unwrap();
+        let address = running.listen.control;
+        let connect = move |_| dial(address, config.clone());
+        let channel = Endpoint::from_static("http://gateway").connect_with_connector(tower::service_fn(connect)).await;
+        let mut client = ControlClient::new(channel.map_err(|error| error.to_string())?);
+        let (to, messages) = mpsc::channel(16);
+        let from = client.attach(ReceiverStream::new(messages)).await.map_err(|error| error.to_string())?.into_inner();
+        let authority = ca.authority();
+        let mut operator = Self {
+            to,
+            from,
+            ca_pem: (authority.certificate_pem(), authority.key_pem().to_string()),
+            region: ca.region().clone(),
+            gateway,
+            generation: 0,
+            attached: (0, String::new()),
+            config: RegionConfig::default(),
+            certified: BTreeSet::new(),
+            report: Report::default(),
+        };
+        let FromThem::Attached(hello) = operator.hear().await? else { return Err("no Attached".to_owned()) };
+        operator.generation = hello.generation;
+        operator.attached = (hello.generation, hello.digest);
+        Ok(operator)
+    }
+
+    /// Sends a configuration and waits for Ack; the error is the Nack's reason.
+    pub async fn put(&mut self, config: &RegionConfig) -> Result<(), String> {
+        self.generation += 1;
+        let (snapshot, changes) = (self.config == RegionConfig::default(), self.config.diff(config));
+        for part in update::parts(self.generation, snapshot, &changes) {
+            self.say(ToThem::Update(part)).await;
+        }
+        loop {
+            match self.hear().await? {
+                FromThem::Ack(ack) if ack.generation == self.generation => {
+                    self.config = config.clone();
+                    return Ok(());
+                }
+                FromThem::Nack(nack) => return Err(nack.reason),
+                other => self.react(other).await,
+            }
+        }
+    }
+
+    /// Waits until the gateway has its three certificates.
+    pub async fn certified(&mut self) {
+        while self.certified.len() < 3 {
+            let message = self.hear().await.unwrap();
+            self.react(message).await;
+        }
+    }
+
+    /// Waits for a report that satisfies `fine`.
+    pub async fn reported(&mut self, fine: impl Fn(&Report) -> bool) {
+        while !fine(&self.report) {
+            let message = self.hear().await.unwrap();
+            self.react(message).await;
+        }
+    }
+
+    pub async fn say(&self, message: ToThem) {
+        self.to.send(FromOperator { message: Some(message) }).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> Result<FromThem, String> {
+        let message = tokio::time::timeout(WITHIN, self.from.message()).await.map_err(|_| "no message".to_owned())?;
+        let message = message.map_err(|error| error.to_string())?.ok_or("the stream ended")?;
+        message.message.ok_or_else(|| "an empty message".to_owned())
+    }
+
+    async fn react(&mut self, message: FromThem) {
+        match message {
+            FromThem::CertificateRequest(request) => {
+                let (purpose, chain) = self.sign(request.purpose(), &request.csr);
+                self.say(ToThem::Certificate(SignedCertificate { purpose: purpose.into(), chain })).await;
+                self.certified.insert(purpose.into());
+            }
+            FromThem::Report(report) => self.report = report,
+            FromThem::Attached(_) | FromThem::Ack(_) | FromThem::Nack(_) => {}
+        }
+    }
+
+    fn sign(&self, purpose: Purpose, csr: &[u8]) -> (Purpose, String) {
+        let host = |name: &str| sallyport_testkit::ca::host(name);
+        let profile = match purpose {
+            Purpose::Peer => Profile::GatewayPeer { pod: self.gateway.clone(), dns: host("localhost") },
+            Purpose::OuterDoor => Profile::OuterDoor { host: host("outer.example") },
+            Purpose::InnerDoor => Profile::InnerDoor { host: host("inner.example") },
+            Purpose::Unspecified => panic!("a certificate for nothing"),
+        };
+        let (certificate, key) = &self.ca_pem;
+        let authority = sallyport_pki::authority::Authority::load(1, certificate, key).unwrap();
+        let lifetime = profile.default_lifetime();
+        let request = LeafRequest {
+            region: self.region.clone(),
+            profile,
+            public_key: csr::public_key(csr).unwrap(),
+            lifetime,
+            serial: Serial::from_random(rand::random()),
+        };
+        (purpose, authority.issue(&request, jiff::Timestamp::now()).unwrap().pem)
+    }
+}
+
+async fn dial(
+    address: SocketAddr,
+    config: std::sync::Arc<rustls::ClientConfig>,
+) -> std::io::Result<TokioIo<tokio_rustls::client::TlsStream<TcpStream>>> {
+    let tcp = TcpStream::connect(address).await?;
+    let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
+    Ok(TokioIo::new(tokio_rustls::TlsConnector::from(config).connect(name, tcp).await?))
+}
