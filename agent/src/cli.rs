@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use sallyport_runtime::telemetry::Format;
+use sallyport_runtime::{shutdown, telemetry};
 
-use crate::config::{Config, Level, LogFormat};
+use crate::config::{Config, Level, Log, LogFormat};
 use crate::surroundings::Surroundings;
 use crate::{check, run};
 
@@ -97,9 +99,15 @@ pub fn main(cli: Cli) -> ExitCode {
                 Ok(config) => config,
                 Err(error) => return fail(&error),
             };
-            start_log(&config);
+            if let Err(error) = telemetry::init(format(config.log), level(config.log)) {
+                return fail(&error);
+            }
             runtime(async move {
-                match run::run(config, Surroundings::real(), run::told_to_stop()).await {
+                let stop = match shutdown::signal() {
+                    Ok(stop) => stop,
+                    Err(error) => return fail(&error),
+                };
+                match run::run(config, Surroundings::real(), stop).await {
                     Ok(()) => ExitCode::SUCCESS,
                     Err(error) => fail(&error),
                 }
@@ -121,17 +129,19 @@ fn runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-fn start_log(config: &Config) {
-    let level = match config.log.level {
-        Level::Debug => tracing::Level::DEBUG,
-        Level::Error => tracing::Level::ERROR,
-        Level::Info => tracing::Level::INFO,
-        Level::Warn => tracing::Level::WARN,
-    };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_target(false);
-    match config.log.format {
-        LogFormat::Json => log.json().flatten_event(true).init(),
-        LogFormat::Text => log.init(),
+fn format(log: Log) -> Format {
+    match log.format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text => Format::Text,
+    }
+}
+
+fn level(log: Log) -> &'static str {
+    match log.level {
+        Level::Debug => "debug",
+        Level::Error => "error",
+        Level::Info => "info",
+        Level::Warn => "warn",
     }
 }
 

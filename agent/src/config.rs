@@ -48,7 +48,7 @@ pub struct Gateway {
     pub address: Option<IpAddr>,
 }
 
-/// How to log, on standard output.
+/// How to log, on standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Log {

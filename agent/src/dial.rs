@@ -14,9 +14,9 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use sallyport_runtime::tls::{self, HandshakeFailure};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
@@ -92,11 +92,8 @@ fn keep_alive(stream: &TcpStream) {
 
 /// The handshake, with the gateway's name checked.
 pub async fn tls(stream: TcpStream, host: &str, config: &Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, DialError> {
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::Tls(io::ErrorKind::InvalidInput.into()))?;
-    match timeout(STEP, TlsConnector::from(Arc::clone(config)).connect(name, stream)).await {
-        Ok(result) => result.map_err(DialError::Tls),
-        Err(_elapsed) => Err(DialError::Tls(io::ErrorKind::TimedOut.into())),
-    }
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::NotAName(host.to_owned()))?;
+    Ok(tls::connect(Arc::clone(config), name, stream, STEP).await?)
 }
 
 /// Asks for a tunnel. Also returns which gateway gave it.
@@ -192,6 +189,9 @@ pub enum DialError {
         /// What the resolver said.
         why: String,
     },
+    /// No certificate can have this name.
+    #[error("{0:?} is not a DNS name")]
+    NotAName(String),
     /// 101 from something that does not speak WebSocket.
     #[error("the answer to the upgrade does not fit the question; something between here and the gateway made it up")]
     NotAWebSocket,
@@ -214,7 +214,7 @@ pub enum DialError {
     },
     /// No handshake.
     #[error("tls handshake failed")]
-    Tls(#[source] io::Error),
+    Tls(#[from] HandshakeFailure),
 }
 
 impl DialError {
@@ -222,7 +222,7 @@ impl DialError {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Http(_) | Self::NotAWebSocket | Self::Request(_) => "http",
-            Self::NoAddress { .. } => "nameNotResolved",
+            Self::NoAddress { .. } | Self::NotAName(_) => "nameNotResolved",
             Self::Refused(answer) if answer.is_held() => "held",
             Self::Refused(_) => "refused",
             Self::Silent => "silent",

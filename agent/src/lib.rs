@@ -11,7 +11,6 @@
 //!
 //! Randomness, the clock and name resolution come in through [`surroundings::Surroundings`].
 
-pub mod admin;
 pub mod allow;
 pub mod backoff;
 pub mod check;
@@ -26,4 +25,3 @@ pub mod offer;
 pub mod run;
 pub mod slot;
 pub mod surroundings;
-pub mod tls;

@@ -6,5 +6,6 @@ use clap::Parser;
 use sallyport_agent::cli::Cli;
 
 fn main() -> ExitCode {
+    sallyport_runtime::tls::install();
     sallyport_agent::cli::main(Cli::parse())
 }

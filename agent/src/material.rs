@@ -1,24 +1,24 @@
 //! The endpoint's certificate, key and trust, read together from their files. They are read again when their content
 //! changes, so that a renewed certificate is used at the next dial without a restart.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use sallyport_core::identity::{Identity, Role};
 use sallyport_core::name::{EndpointId, RegionId};
 use sallyport_pki::bundle::{BundleError, TrustBundle};
 use sallyport_pki::inspect::{self, IdentityRefused};
 use sallyport_pki::key::PrivateKey;
+use sallyport_runtime::files::{FileError, read_text};
+use sallyport_runtime::tls::{self, KeyMaterial, TlsError};
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
-use crate::tls::{self, TlsError};
 
-/// Larger is no PEM file of ours; a bundle of ten CAs has 10 KiB.
-const MAX_FILE: u64 = 1 << 20;
+/// The one protocol spoken on the outer door.
+const ALPN: &[u8] = b"http/1.1";
 
 /// What the agent proves itself with, and whom it trusts.
 pub struct Material {
@@ -49,38 +49,35 @@ impl Material {
 
 /// The files' text, before any of it is believed.
 pub struct Files {
-    certificate: (PathBuf, String),
-    key: (PathBuf, String),
+    certificate: PathBuf,
+    key: PathBuf,
+    own: KeyMaterial,
     trust: (PathBuf, String),
 }
 
 impl Files {
     /// Reads all three.
     pub fn read(config: &Config) -> Result<Self, MaterialError> {
-        let read = |path: &Path| match bounded(path) {
-            Ok(text) => Ok((path.to_owned(), text)),
-            Err(source) => Err(MaterialError::Unreadable { path: path.to_owned(), source }),
-        };
-        Ok(Self { certificate: read(&config.certificate)?, key: read(&config.key)?, trust: read(&config.trust)? })
+        Ok(Self {
+            certificate: config.certificate.clone(),
+            key: config.key.clone(),
+            own: KeyMaterial::read(&config.certificate, &config.key)?,
+            trust: (config.trust.clone(), read_text(&config.trust)?),
+        })
     }
 
-    /// The chain, leaf first.
-    pub fn chain(&self) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
-        let (path, pem) = &self.certificate;
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-        match chain {
-            Ok(chain) if !chain.is_empty() => Ok(chain),
-            _ => Err(MaterialError::Certificate { path: path.clone() }),
-        }
+    /// The leaf of the chain.
+    pub fn leaf(&self) -> Result<CertificateDer<'static>, MaterialError> {
+        self.own.leaf().map_err(|_| MaterialError::Certificate { path: self.certificate.clone() })
     }
 
     /// The key, if it is the leaf's.
     pub fn key_fits(&self, leaf: &[u8]) -> Result<(), MaterialError> {
-        let (path, pem) = &self.key;
-        let key = PrivateKey::from_pem(pem).map_err(|_| MaterialError::Key { path: path.clone() })?;
+        let unreadable = |_| MaterialError::Key { path: self.key.clone() };
+        let key = PrivateKey::from_pem(&self.own.key_pem).map_err(unreadable)?;
         match inspect::public_key(leaf) {
             Ok(public) if public == key.public_key() => Ok(()),
-            _ => Err(MaterialError::ForeignKey { path: path.clone(), certificate: self.certificate.0.clone() }),
+            _ => Err(MaterialError::ForeignKey { path: self.key.clone(), certificate: self.certificate.clone() }),
         }
     }
 
@@ -92,7 +89,7 @@ impl Files {
 
     /// Whom the leaf names, which must be an endpoint.
     pub fn endpoint(&self, leaf: &[u8]) -> Result<(RegionId, EndpointId), MaterialError> {
-        let path = || self.certificate.0.clone();
+        let path = || self.certificate.clone();
         match inspect::identity(leaf) {
             Ok(Identity { region, role: Role::Endpoint(endpoint) }) => Ok((region, endpoint)),
             Ok(identity) => Err(MaterialError::NotAnEndpoint { path: path(), identity: Box::new(identity) }),
@@ -100,37 +97,28 @@ impl Files {
         }
     }
 
-    /// The private key as text, for the TLS library.
-    pub(crate) fn key_pem(&self) -> &str {
-        &self.key.1
+    /// For dialling: our certificate, and no trust but the private CA's.
+    pub fn tls(&self, trust: &TrustBundle) -> Result<Arc<ClientConfig>, MaterialError> {
+        Ok(tls::client(Some(&self.own), trust, &[ALPN])?)
     }
 
     fn material(&self) -> Result<Material, MaterialError> {
-        let chain = self.chain()?;
-        let leaf =
-            chain.first().cloned().ok_or_else(|| MaterialError::Certificate { path: self.certificate.0.clone() })?;
+        let leaf = self.leaf()?;
         self.key_fits(&leaf)?;
         let (region, endpoint) = self.endpoint(&leaf)?;
         let trust = self.trust()?;
-        let tls = tls::client(chain, &self.key.1, tls::verifier(&trust)?)?;
-        Ok(Material { region, endpoint, trust, leaf, tls: Arc::new(tls), digest: self.digest() })
+        let tls = self.tls(&trust)?;
+        Ok(Material { region, endpoint, trust, leaf, tls, digest: self.digest() })
     }
 
     fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for (_, text) in [&self.certificate, &self.key, &self.trust] {
+        for text in [self.own.chain_pem.as_str(), self.own.key_pem.as_str(), self.trust.1.as_str()] {
             hash.update(text.len().to_be_bytes());
             hash.update(text);
         }
         hash.finalize().into()
     }
-}
-
-fn bounded(path: &Path) -> std::io::Result<String> {
-    use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(MAX_FILE).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// Why the agent cannot prove who it is, with what to do.
@@ -183,12 +171,7 @@ pub enum MaterialError {
         /// Why.
         source: BundleError,
     },
-    /// The file cannot be read.
-    #[error("{path} cannot be read", path = path.display())]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// A file cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] FileError),
 }

@@ -1,14 +1,14 @@
 //! What the agent counts. Labels come from closed sets only.
 
-use prometheus::core::Collector;
-use prometheus::{Encoder, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{IntCounterVec, IntGauge};
+use sallyport_runtime::admin::{Readiness, Requirement};
+use sallyport_runtime::metrics::Registry;
 
-/// The agent's metrics and their registry.
+/// The agent's metrics, and whether it is ready: with at least one tunnel up.
 #[derive(Clone)]
 pub struct Metrics {
-    registry: Registry,
-    /// Tunnels that are up.
-    pub tunnels: IntGauge,
+    tunnels: IntGauge,
+    tunnel: Requirement,
     /// Attempts to reach the gateway, by result.
     pub dials: IntCounterVec,
     /// Offers received, by result.
@@ -22,33 +22,31 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All at zero.
-    pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let gauge = |name: &str, help: &str| added(&registry, IntGauge::new(format!("sallyport_agent_{name}"), help)?);
-        let counters = |name: &str, help: &str, label: &str| {
-            added(&registry, IntCounterVec::new(Opts::new(format!("sallyport_agent_{name}"), help), &[label])?)
-        };
-        Ok(Self {
-            tunnels: gauge("tunnels", "Tunnels to gateways that are up.")?,
-            dials: counters("dials_total", "Attempts to open a tunnel, by result.", "result")?,
-            offers: counters("offers_total", "Offers received, by result.", "result")?,
-            streams_open: gauge("streams", "Connections to devices that are open.")?,
-            streams: counters("streams_total", "Connections to devices asked for, by result.", "result")?,
-            bytes: counters("bytes_total", "Bytes passed, by direction.", "direction")?,
-            registry,
-        })
+    /// All at zero, and not ready.
+    pub fn new(registry: &Registry, readiness: &Readiness) -> Self {
+        let counter = |name, help, label| registry.counter_vec(name, help, &[label]);
+        Self {
+            tunnels: registry.gauge("sallyport_agent_tunnels", "Tunnels to gateways that are up."),
+            tunnel: readiness.require("tunnel"),
+            dials: counter("sallyport_agent_dials_total", "Attempts to open a tunnel, by result.", "result"),
+            offers: counter("sallyport_agent_offers_total", "Offers received, by result.", "result"),
+            streams_open: registry.gauge("sallyport_agent_streams", "Connections to devices that are open."),
+            streams: counter("sallyport_agent_streams_total", "Connections to devices asked for, by result.", "result"),
+            bytes: counter("sallyport_agent_bytes_total", "Bytes passed, by direction.", "direction"),
+        }
     }
 
-    /// In Prometheus' text format.
-    pub fn text(&self) -> Result<String, prometheus::Error> {
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    /// One more tunnel.
+    pub fn tunnel_up(&self) {
+        self.tunnels.inc();
+        self.tunnel.met();
     }
-}
 
-fn added<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> Result<C, prometheus::Error> {
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
+    /// One less.
+    pub fn tunnel_down(&self) {
+        self.tunnels.dec();
+        if self.tunnels.get() == 0 {
+            self.tunnel.unmet("no tunnel is up");
+        }
+    }
 }

@@ -1,8 +1,7 @@
 //! The offer in force: what the vendor says this agent may reach. Only an offer that the region's config signer
 //! signed, for this endpoint, and no older than the newest ever seen here, comes into force; gateways only carry it.
 
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +10,7 @@ use sallyport_core::name::{EndpointId, RegionId};
 use sallyport_core::offer::Offer;
 use sallyport_pki::bundle::TrustBundle;
 use sallyport_pki::signed::{self, SignedError};
+use sallyport_runtime::files::{FileError, write_atomic};
 
 /// Whose offers are obeyed.
 #[derive(Clone, Copy)]
@@ -72,7 +72,7 @@ impl Offers {
             }
             Ok(Err(error)) => Some(error),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => Some(OfferError::Store(error)),
+            Err(error) => Some(OfferError::Load(error)),
         };
         (Self { directory: directory.to_owned(), state: Mutex::new(state) }, error)
     }
@@ -87,8 +87,8 @@ impl Offers {
         // Held across the write: of two tunnels that bring different offers, the newer wins on disk as well.
         let mut state = self.state();
         let offer = Arc::new(judge.judge(document, state.newest_seen)?);
-        replace(&self.directory, NEWEST, offer.issued_at_ms.to_string().as_bytes()).map_err(OfferError::Store)?;
-        replace(&self.directory, DOCUMENT, document).map_err(OfferError::Store)?;
+        replace(&self.directory.join(NEWEST), offer.issued_at_ms.to_string().as_bytes())?;
+        replace(&self.directory.join(DOCUMENT), document)?;
         state.newest_seen = offer.issued_at_ms;
         state.in_force = Some(Arc::clone(&offer));
         Ok(offer)
@@ -100,14 +100,9 @@ impl Offers {
     }
 }
 
-/// The old content or the new, never a part, also after a power cut; readable by the agent only.
-fn replace(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    let temporary = directory.join(format!(".{name}.new"));
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, directory.join(name))?;
-    std::fs::File::open(directory)?.sync_all()
+/// Readable by the agent only: it names the site's machines.
+fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    write_atomic(path, content, 0o600)
 }
 
 /// Why an offer is not obeyed.
@@ -119,6 +114,9 @@ pub enum OfferError {
         /// For whom.
         endpoint: EndpointId,
     },
+    /// The stored one is there but cannot be read.
+    #[error("the stored offer cannot be read: {0}")]
+    Load(#[source] io::Error),
     /// An old offer played back.
     #[error("the offer was issued at {issued_at_ms} ms, but one of {newest_seen} ms is known")]
     Older {
@@ -132,7 +130,7 @@ pub enum OfferError {
     Signature(#[from] SignedError),
     /// It could come into force, but not survive a restart.
     #[error("the offer cannot be stored: {0}")]
-    Store(#[source] io::Error),
+    Store(#[from] FileError),
     /// Signed, but no offer this version understands.
     #[error("the offer cannot be read: {0}")]
     Unreadable(String),

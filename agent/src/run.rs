@@ -1,12 +1,11 @@
 //! `sallyport-agent run`: the slots, the look at the files, and the admin port, until told to stop.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use sallyport_runtime::admin::{Admin, Readiness};
+use sallyport_runtime::metrics::Registry;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -15,16 +14,21 @@ use crate::dial::Slot;
 use crate::handler::Site;
 use crate::material::MaterialError;
 use crate::metrics::Metrics;
+use crate::slot;
 use crate::surroundings::Surroundings;
-use crate::{admin, slot};
 
-/// Runs the agent until `stop` resolves and the tunnels have ended.
-pub async fn run(config: Config, surroundings: Surroundings, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+/// Runs the agent until `stop` is cancelled and the tunnels have ended.
+pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationToken) -> Result<(), RunError> {
+    let (registry, readiness) = (Registry::new(), Readiness::new());
+    let metrics = Metrics::new(&registry, &readiness);
     let admin = match config.admin {
-        Some(address) => Some(TcpListener::bind(address).await.map_err(|source| RunError::Admin { address, source })?),
+        Some(address) => {
+            let bound = Admin::bind(address, registry, readiness).await;
+            Some(bound.map_err(|source| RunError::Admin { address, source })?)
+        }
         None => None,
     };
-    let site = Arc::new(Site::open(config, surroundings, Metrics::new()?)?);
+    let site = Arc::new(Site::open(config, surroundings, metrics)?);
     tracing::info!(
         endpoint = %site.material().endpoint,
         gateway = %site.config.gateway.host,
@@ -34,35 +38,24 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: impl Future<O
     let mut background = JoinSet::new();
     let current = Arc::clone(&site);
     background.spawn(async move { current.keep_current().await });
-    if let Some(listener) = admin {
-        background.spawn(admin::serve(listener, site.metrics.clone()));
+    if let Some(admin) = admin {
+        let stop = stop.clone();
+        background.spawn(async move {
+            if let Err(error) = admin.serve(stop).await {
+                tracing::error!(%error, "admin port failed");
+            }
+        });
     }
 
-    let (told, mut slots) = (CancellationToken::new(), JoinSet::new());
+    let mut slots = JoinSet::new();
     let instance = format!("{:032x}", rand::random::<u128>());
     for number in 0..site.config.tunnels {
         let slot = Slot { number, instance: instance.clone() };
-        slots.spawn(slot::keep(slot, Arc::clone(&site), told.clone()));
+        slots.spawn(slot::keep(slot, Arc::clone(&site), stop.clone()));
     }
-    stop.await;
-    tracing::info!("told to stop: no new streams, open ones have a grace to end");
-    told.cancel();
+    // They end only when told to, after their open streams or the grace.
     while slots.join_next().await.is_some() {}
     Ok(())
-}
-
-/// Resolves with SIGTERM or SIGINT.
-pub async fn told_to_stop() {
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        }
-        // Without handlers the signals end the process by themselves.
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::warn!(%error, "signals cannot be handled");
-            std::future::pending().await
-        }
-    }
 }
 
 /// Why the agent does not start.
@@ -79,7 +72,4 @@ pub enum RunError {
     /// See [`MaterialError`].
     #[error(transparent)]
     Material(#[from] MaterialError),
-    /// Two metrics of one name.
-    #[error("metrics cannot be registered")]
-    Metrics(#[from] prometheus::Error),
 }

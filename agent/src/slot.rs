@@ -101,7 +101,7 @@ fn serve(
     stop: CancellationToken,
     up: Up,
 ) -> impl Future<Output = CloseReason> + Send {
-    up.site.metrics.tunnels.inc();
+    up.site.metrics.tunnel_up();
     async move {
         let reason = agent_end(io, Limits::DEFAULT, handler, stop.cancelled_owned()).await;
         tracing::info!(gateway = %up.gateway, slot = up.slot, %reason, "tunnel ended");
@@ -120,7 +120,7 @@ struct Up {
 
 impl Drop for Up {
     fn drop(&mut self) {
-        self.site.metrics.tunnels.dec();
+        self.site.metrics.tunnel_down();
         self.ended.cancel();
     }
 }

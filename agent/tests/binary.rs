@@ -22,7 +22,7 @@ fn agent(region: &Region, gateway: u16, admin: u16) -> Child {
     region.write("agent.yaml", &format!("{yaml}admin: 127.0.0.1:{admin}\nlog: {{format: json}}\n"));
     let mut command = Command::new(PROGRAM);
     command.args(["run", "--config"]).arg(region.path("agent.yaml"));
-    command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
+    command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn it_serves_reports_and_stops_when_told() {
 
     let mut metrics = String::new();
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", admin)).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
     stream.read_to_string(&mut metrics).await.unwrap();
     assert!(metrics.contains("sallyport_agent_tunnels 2"), "{metrics}");
     assert!(metrics.contains(r#"sallyport_agent_offers_total{result="inForce"} 2"#), "{metrics}");
@@ -54,7 +54,7 @@ async fn it_serves_reports_and_stops_when_told() {
     let exit = tokio::time::timeout(Duration::from_secs(5), child.wait()).await.unwrap().unwrap();
     assert!(exit.success());
     let mut log = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut log).await.unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut log).await.unwrap();
     for line in log.lines() {
         let _object: serde_json::Value = serde_json::from_str(line).unwrap();
     }

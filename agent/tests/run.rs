@@ -15,6 +15,8 @@ use sallyport_agent::handler::Site;
 use sallyport_agent::metrics::Metrics;
 use sallyport_agent::run::{RunError, run};
 use sallyport_pki::profile::Profile;
+use sallyport_runtime::admin::Readiness;
+use sallyport_runtime::metrics::Registry;
 use sallyport_tunnel::{CloseReason, OpenError, PushError, RefusalReason, StreamTarget, Tunnel};
 use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,7 +31,7 @@ struct Agent {
 fn start(config: Config) -> Agent {
     let stop = CancellationToken::new();
     let told = stop.clone();
-    let task = tokio::spawn(async move { run(config, surroundings(), told.cancelled_owned()).await });
+    let task = tokio::spawn(async move { run(config, surroundings(), told).await });
     Agent { task, stop }
 }
 
@@ -197,7 +199,7 @@ async fn a_cut_tunnel_is_dialled_again_and_its_devices_are_let_go() {
 async fn a_renewed_certificate_is_used_and_a_broken_one_is_not() {
     let region = Region::new();
     let config = region.config(1, 1);
-    let site = Site::open(config, surroundings(), Metrics::new().unwrap()).unwrap();
+    let site = Site::open(config, surroundings(), Metrics::new(&Registry::new(), &Readiness::new())).unwrap();
     let before = site.material();
     site.reload();
     assert!(Arc::ptr_eq(&before, &site.material()), "unchanged files are not read into a new material");
@@ -215,6 +217,6 @@ async fn a_certificate_that_is_no_endpoints_does_not_start() {
     let region = Region::new();
     region.certificate(Profile::Operator, Duration::from_secs(3600));
     let config = region.config(1, 1);
-    let error = run(config, surroundings(), std::future::pending()).await.unwrap_err();
+    let error = run(config, surroundings(), CancellationToken::new()).await.unwrap_err();
     assert!(error.to_string().contains("operator"), "{error}");
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
-use rustls_pki_types::CertificateDer;
 use sallyport_pki::bundle::TrustBundle;
 use sallyport_pki::inspect::{self, Validity};
 
@@ -19,7 +18,6 @@ const SOON: SignedDuration = SignedDuration::from_hours(10 * 24);
 pub(super) struct Ready {
     pub(super) config: Config,
     pub(super) files: Files,
-    pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) trust: TrustBundle,
 }
 
@@ -35,8 +33,8 @@ pub(super) fn check(path: &Path, now: Timestamp, report: &mut Report) -> Option<
     report.ok("configuration", format!("{}, gateway {}:{}", path.display(), config.gateway.host, config.gateway.port));
     allow_list(&config, report);
 
-    let read = Files::read(&config).and_then(|files| Ok((files.chain()?, files.trust()?, files)));
-    let (chain_of_files, trust, files) = match read {
+    let read = Files::read(&config).and_then(|files| Ok((files.leaf()?, files.trust()?, files)));
+    let (leaf, trust, files) = match read {
         Ok(read) => read,
         Err(error) => {
             let remedy = "copy the certificate, the key and the trust file from the vendor's delivery again, readable for the agent's user";
@@ -44,12 +42,11 @@ pub(super) fn check(path: &Path, now: Timestamp, report: &mut Report) -> Option<
             return None;
         }
     };
-    let leaf = chain_of_files.first()?.clone();
     report.ok("certificate files", describe(&leaf));
     key_fits(&files, &leaf, report);
     names_an_endpoint(&files, &leaf, report);
     valid_now(inspect::validity(&leaf).ok(), now, report);
-    Some(Ready { config, files, chain: chain_of_files, trust })
+    Some(Ready { config, files, trust })
 }
 
 fn describe(leaf: &[u8]) -> String {
@@ -62,7 +59,11 @@ fn describe(leaf: &[u8]) -> String {
 fn allow_list(config: &Config, report: &mut Report) {
     match Allow::load(config.allow.as_deref()) {
         (_, Some(error)) => {
-            report.failed("allow-list", error.to_string(), "correct the file, or remove `allow` from the configuration")
+            report.failed(
+                "allow-list",
+                error.to_string(),
+                "correct the file, or remove `allow` from the configuration",
+            );
         }
         (Allow::AllOffered, None) => report.ok("allow-list", "none: what the vendor's signed offer names is reached"),
         (_, None) => report.ok("allow-list", "narrows what the vendor's signed offer names"),

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use rustls::CertificateError;
 use sallyport_pki::inspect;
+use sallyport_runtime::tls::HandshakeFailure;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -18,7 +19,6 @@ use super::{Report, chain};
 use crate::config::Gateway;
 use crate::dial::{self, Answer, DialError};
 use crate::surroundings::Surroundings;
-use crate::tls;
 
 const PROXY_VARIABLES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
@@ -105,19 +105,18 @@ fn no_connection(kind: ErrorKind, port: u16) -> String {
 async fn handshake(ready: &Ready, stream: TcpStream, report: &mut Report) -> Option<TlsStream<TcpStream>> {
     const NAME: &str = "tls handshake";
     let host = &ready.config.gateway.host;
-    let setup = tls::verifier(&ready.trust).and_then(|verifier| {
-        let witness = Arc::new(Witness::new(verifier));
-        let config = tls::client(ready.chain.clone(), ready.files.key_pem(), Arc::clone(&witness) as Arc<_>)?;
-        Ok((witness, Arc::new(config)))
-    });
-    let (witness, config) = match setup {
-        Ok(setup) => setup,
+    let config = match ready.files.tls(&ready.trust) {
+        Ok(config) => config,
         Err(error) => {
-            report.failed(NAME, error.to_string(), "repair the certificate files first");
+            report.failed(NAME, chain(&error), "repair the certificate files first");
             return None;
         }
     };
-    match dial::tls(stream, host, &config).await {
+    let Some((witness, config)) = Witness::watch(&ready.trust, &config) else {
+        report.failed(NAME, "the trust file cannot be used", "repair the certificate files first");
+        return None;
+    };
+    match dial::tls(stream, host, &Arc::new(config)).await {
         Ok(stream) => {
             report.ok(NAME, format!("TLS 1.3, and the certificate of {host} is of the expected authority"));
             Some(stream)
@@ -166,19 +165,16 @@ fn wrong_certificate(leaf: &[u8], fault: &CertificateError, host: &str) -> (Stri
 }
 
 fn no_handshake(error: &DialError) -> String {
-    let kind = match error {
-        DialError::Tls(source) => source.kind(),
-        _ => ErrorKind::Other,
-    };
-    match kind {
-        ErrorKind::TimedOut | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof => {
-            "something between closed or swallowed the handshake: a firewall that lets only known protocols or names pass; allow TLS 1.3 to the gateway".to_owned()
+    match error {
+        DialError::Tls(HandshakeFailure::Timeout | HandshakeFailure::Closed(_)) => {
+            "something between closed or swallowed the handshake: a firewall that lets only known protocols or names pass; allow TLS 1.3 to the gateway"
         }
-        ErrorKind::InvalidData => {
-            "what answers does not speak TLS 1.3: a captive portal, an older proxy, or a wrong port".to_owned()
+        DialError::Tls(HandshakeFailure::Protocol(_)) => {
+            "what answers does not speak TLS 1.3: a captive portal, an older proxy, or a wrong port"
         }
-        _ => "tell the vendor".to_owned(),
+        _ => "tell the vendor",
     }
+    .to_owned()
 }
 
 /// What the gateway answers to `GET /v1/preflight`.
@@ -251,7 +247,7 @@ fn clock(gateway: Option<Timestamp>, now: Timestamp, report: &mut Report) {
     let seen = format!("{off} s from the gateway's: here {now}, there {theirs}");
     match off {
         CLOCK_FAILURE.. => {
-            report.failed(NAME, seen, "set this host's clock, best by NTP: certificates are refused like this")
+            report.failed(NAME, seen, "set this host's clock, best by NTP: certificates are refused like this");
         }
         CLOCK_WARNING.. => report.warning(NAME, seen, "synchronise this host's clock by NTP"),
         _ => report.ok(NAME, seen),

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use sallyport_pki::bundle::TrustBundle;
 
 /// Judges exactly as the verifier inside, and keeps the leaf and the judgement.
 #[derive(Debug)]
@@ -15,8 +16,18 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    pub(super) fn new(inner: Arc<WebPkiServerVerifier>) -> Self {
-        Self { inner, seen: Mutex::new(None) }
+    /// Takes its place in a client's configuration, judging by the same trust and the same table of algorithms.
+    pub(super) fn watch(trust: &TrustBundle, config: &ClientConfig) -> Option<(Arc<Self>, ClientConfig)> {
+        let mut roots = RootCertStore::empty();
+        for certificate in trust.certificates() {
+            roots.add(certificate.into_owned()).ok()?;
+        }
+        let provider = Arc::clone(config.crypto_provider());
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().ok()?;
+        let witness = Arc::new(Self { inner, seen: Mutex::new(None) });
+        let mut watched = config.clone();
+        watched.dangerous().set_certificate_verifier(Arc::clone(&witness) as Arc<_>);
+        Some((witness, watched))
     }
 
     /// The leaf that was shown, and what was wrong with it.
