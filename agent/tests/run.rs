@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sallyport_agent::config::Config;
+use sallyport_agent::dial::Slot;
 use sallyport_agent::handler::Site;
 use sallyport_agent::metrics::Metrics;
 use sallyport_agent::run::{RunError, run};
+use sallyport_agent::slot::keep;
 use sallyport_pki::profile::Profile;
 use sallyport_runtime::admin::Readiness;
 use sallyport_runtime::metrics::Registry;
@@ -210,6 +212,17 @@ async fn a_renewed_certificate_is_used_and_a_broken_one_is_not() {
     region.write("tls.key", "half a fi");
     site.reload();
     assert!(Arc::ptr_eq(&renewed, &site.material()));
+}
+
+/// It lives as long as the agent. Growth is a finding.
+#[tokio::test]
+async fn a_slots_future_is_small() {
+    let region = Region::new();
+    let metrics = Metrics::new(&Registry::new(), &Readiness::new());
+    let site = Arc::new(Site::open(region.config(1, 1), surroundings(), metrics).unwrap());
+    let slot = Slot { number: 0, instance: String::new() };
+    let size = size_of_val(&keep(slot, site, CancellationToken::new()));
+    assert!(size <= 2048, "{size}");
 }
 
 #[tokio::test]

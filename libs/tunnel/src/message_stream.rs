@@ -138,7 +138,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MessageStream<S> {
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.keep_watch(cx)?;
-        match ready!(self.socket.poll_ready_unpin(cx)) {
+        let ready = self.socket.poll_ready_unpin(cx);
+        self.watch.wrote(ready.is_ready());
+        match ready!(ready) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(self.failed(error, cx))),
         }
@@ -213,7 +215,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for MessageStream<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         me.keep_watch(cx)?;
-        match ready!(Pin::new(&mut me.socket).poll_flush(cx)) {
+        let flushed = me.socket.poll_flush_unpin(cx);
+        me.watch.wrote(flushed.is_ready());
+        match ready!(flushed) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(me.failed(error, cx))),
         }
@@ -228,9 +232,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for MessageStream<S> {
     }
 }
 
-/// Tells a silent peer from a gone one. Any message counts as a sign of life, so a busy tunnel carries no pings.
+/// Tells a silent peer from a gone one. Any message counts as a sign of life, so a busy tunnel carries no pings. A peer
+/// that speaks but takes nothing for as long is as good as gone: what waits for it would pile up.
 struct Watch {
     heard: Instant,
+    blocked: Option<Instant>,
     asked: bool,
     ping_every: Duration,
     ping_timeout: Duration,
@@ -247,6 +253,7 @@ impl Watch {
     fn new(limits: &Limits) -> Self {
         Self {
             heard: Instant::now(),
+            blocked: None,
             asked: false,
             ping_every: limits.ping_every,
             ping_timeout: limits.ping_timeout,
@@ -259,11 +266,23 @@ impl Watch {
         self.asked = false;
     }
 
+    /// Whether the socket took what was to be written.
+    fn wrote(&mut self, all: bool) {
+        if all {
+            self.blocked = None;
+        } else if self.blocked.is_none() {
+            self.blocked = Some(Instant::now());
+        }
+    }
+
     /// The timer is moved when it fires, not with every message. Only `Fine` leaves a waker behind: poll until then.
     fn poll(&mut self, cx: &mut Context<'_>) -> Sign {
         while self.timer.as_mut().poll(cx).is_ready() {
             let ask_at = self.heard + self.ping_every;
             let now = Instant::now();
+            if self.blocked.is_some_and(|since| now >= since + self.ping_every + self.ping_timeout) {
+                return Sign::Gone;
+            }
             if now < ask_at {
                 self.timer.as_mut().reset(ask_at);
             } else if !self.asked {

@@ -144,6 +144,56 @@ async fn pair_through_a_cut() -> (Pair, tokio_util::sync::CancellationToken) {
     (pair_over(gateway, agent, Limits::DEFAULT).await, cut)
 }
 
+/// Time passes from timer to timer, so a peer that acts every few seconds acts in no time.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_trickles_half_a_message_or_takes_nothing_is_gone() {
+    let (gateway, mut agent) = duplex(4096);
+    let (_tunnel, driver) = gateway_end(gateway, Limits::DEFAULT).await.unwrap();
+    let trickle = tokio::spawn(async move {
+        // A binary message of 1000 masked bytes, one byte a second.
+        let head = [0x82, 0xfe, 0x03, 0xe8, 0, 0, 0, 0];
+        for byte in head.into_iter().chain(std::iter::repeat(0)) {
+            if agent.write_all(&[byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let began = Instant::now();
+    assert_eq!(driver.await, CloseReason::PeerVanished);
+    assert!(began.elapsed() < Duration::from_secs(30));
+    trickle.abort();
+
+    let (gateway, agent) = duplex(1024);
+    let (tunnel, driver) = gateway_end(gateway, Limits::DEFAULT).await.unwrap();
+    let driver = tokio::spawn(driver);
+    let mut agent = WebSocketStream::from_raw_socket(agent, Role::Client, None).await;
+    let alive = tokio::spawn(async move {
+        while agent.send(Message::Ping(Bytes::new())).await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    });
+    let began = Instant::now();
+    assert!(tunnel.push_offer(vec![0; 50_000].into()).await.is_err());
+    assert_eq!(driver.await.unwrap(), CloseReason::PeerVanished);
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+    alive.abort();
+}
+
+#[tokio::test]
+async fn a_gateway_that_gives_up_lets_the_agent_give_up() {
+    let pair = pair().await;
+    let opening = pair.tunnel.open(target("silent"));
+    assert!(timeout(Duration::from_millis(50), opening).await.is_err());
+    let given_up = async {
+        while pair.site.abandoned.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(5), given_up).await.unwrap();
+    assert_eq!(pair.tunnel.streams(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_never_hears_from_its_gateway_gives_up() {
     let (_gateway, agent) = duplex(4096);

@@ -21,7 +21,16 @@ pub struct Site {
     pub devices: Mutex<HashMap<String, DuplexStream>>,
     pub offers: Mutex<Vec<Bytes>>,
     pub drains: AtomicUsize,
+    pub abandoned: AtomicUsize,
     pub connected: Notify,
+}
+
+struct Abandoned<'a>(&'a AtomicUsize);
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl Site {
@@ -36,7 +45,10 @@ impl Handler for Site {
     async fn connect(&self, target: StreamTarget) -> Result<DuplexStream, Refusal> {
         match target.service.as_str() {
             "refused" => return Err(Refusal::new(RefusalReason::NotAllowedLocally, "10.0.0.1:22 is not on the list")),
-            "silent" => pending::<()>().await,
+            "silent" => {
+                let _counted = Abandoned(&self.abandoned);
+                pending::<()>().await;
+            }
             _ => {}
         }
         let (near, far) = duplex(8 * 1024);
