@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
 use proptest::prelude::*;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose};
 use sallyport_pki::bundle::{BundleError, TrustBundle};
 use sallyport_pki::inspect;
 use sallyport_testkit::Ca;
@@ -44,6 +45,27 @@ fn one_bad_part_refuses_the_whole_and_is_named() {
         (format!("{cut}\n{good}"), BundleError::NotCertificate { line: lines }),
     ] {
         assert_eq!(TrustBundle::from_pem(&text), Err(error), "{text}");
+    }
+}
+
+#[test]
+fn a_ca_both_says_so_and_may_sign() {
+    let read = |is_ca: IsCa, usages: &[KeyUsagePurpose]| {
+        let mut params = CertificateParams::default();
+        (params.is_ca, params.key_usages) = (is_ca, usages.to_vec());
+        TrustBundle::from_pem(&params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem())
+    };
+    let ca = || IsCa::Ca(BasicConstraints::Unconstrained);
+    let (sign, other) = ([KeyUsagePurpose::KeyCertSign], [KeyUsagePurpose::DigitalSignature]);
+    assert!(read(ca(), &[]).is_ok() && read(ca(), &sign).is_ok());
+    for refused in [
+        read(ca(), &other),
+        read(IsCa::NoCa, &[]),
+        read(IsCa::NoCa, &sign),
+        read(IsCa::ExplicitNoCa, &[]),
+        read(IsCa::ExplicitNoCa, &sign),
+    ] {
+        assert_eq!(refused, Err(BundleError::NotAuthority { position: 1 }));
     }
 }
 

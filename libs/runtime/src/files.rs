@@ -122,7 +122,7 @@ mod tests {
     fn a_file_is_replaced_whole_with_its_mode_and_nothing_left_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key.pem");
-        for (text, mode) in [("first", 0o600), ("second, longer", 0o644)] {
+        for (text, mode) in [("first", 0o600), ("second, longer", 0o666)] {
             write_atomic(&path, text.as_bytes(), mode).unwrap();
             assert_eq!(read_text(&path).unwrap(), text);
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);

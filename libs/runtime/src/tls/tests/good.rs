@@ -42,7 +42,7 @@ async fn the_operator_attaches_to_a_gateway_by_identity_not_by_name() {
     let dial = client_expecting(expected, Some(&material(&ca.operator())), &ca.bundle(), &[b"h2"]);
     let (near, far) = pair().await;
     let door = Door::open(gateway.unwrap());
-    let name = ServerName::from(std::net::IpAddr::from([192, 0, 2, 1]));
+    let name = ServerName::try_from("another.example").unwrap();
     let (near, far) = tokio::join!(connect(dial.unwrap(), name, near, DEADLINE), door.accept(far, DEADLINE));
     assert_eq!(peer_identity(near.unwrap().get_ref().1).unwrap().role.label(), "gateway");
     let far = far.unwrap();
