@@ -36,7 +36,7 @@ Exit codes:
 
 /// What every command takes. A flag comes before the environment, and that before the configuration file.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Region and identity (flag, environment or context)")]
+#[command(next_help_heading = "Options of every command (flag, environment or context)")]
 pub(crate) struct Options {
     /// Context of the configuration file [default: its current one]
     #[arg(long, global = true, env = "SALLYPORT_CONTEXT", hide_env_values = true, value_name = "NAME")]
@@ -60,7 +60,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, env = "SALLYPORT_TRUST", hide_env_values = true, value_name = "FILE")]
     pub trust: Option<PathBuf>,
     /// Print a table for people, or the gateway's answer as it is
-    #[arg(help_heading = "Options", short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
 

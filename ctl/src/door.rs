@@ -19,6 +19,7 @@ use rustls_pki_types::ServerName;
 use sallyport_runtime::tls::{self, HandshakeFailure};
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::api::Problem;
@@ -51,7 +52,15 @@ pub(crate) struct Dialler {
 #[derive(Debug)]
 pub(crate) struct Door {
     dialler: Arc<Dialler>,
-    connection: Option<SendRequest<Full<Bytes>>>,
+    connection: Option<Connection>,
+}
+
+/// HTTP on one TLS connection.
+#[derive(Debug)]
+struct Connection {
+    requests: SendRequest<Full<Bytes>>,
+    /// Reads and writes. What broke the connection is told here, when it broke between requests.
+    task: JoinHandle<hyper::Result<()>>,
 }
 
 impl Door {
@@ -104,12 +113,12 @@ impl Door {
     }
 
     async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> Result<Value, Failure> {
-        let kept = self.connection.take().filter(|connection| !connection.is_closed());
+        let kept = self.connection.take().filter(|connection| !connection.requests.is_closed());
         let request = || self.dialler.request(method.clone(), path, Full::new(body.clone()));
         let mut answer = None;
         if let Some(mut connection) = kept {
             // It may have been closed a moment ago; whoever asked to look or to end may ask twice.
-            if let Ok(response) = self.dialler.answer(connection.send_request(request())).await {
+            if let Ok(response) = self.dialler.answer(&mut connection, request()).await {
                 answer = Some((response, connection));
             }
         }
@@ -117,7 +126,7 @@ impl Door {
             Some(answer) => answer,
             None => {
                 let mut connection = self.dialler.connect().await?;
-                (self.dialler.answer(connection.send_request(request())).await?, connection)
+                (self.dialler.answer(&mut connection, request()).await?, connection)
             }
         };
         let value = self.dialler.read(response).await?;
@@ -133,7 +142,7 @@ impl Dialler {
         let mut request = self.request(Method::GET, &format!("{}/stream", path_of(id)?), Full::default());
         request.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("Upgrade"));
         request.headers_mut().insert(UPGRADE, http::HeaderValue::from_static(STREAM));
-        let mut response = self.answer(connection.send_request(request)).await?;
+        let mut response = self.answer(&mut connection, request).await?;
         let upgrade = response.headers().get(UPGRADE).is_some_and(|value| value.as_bytes() == STREAM.as_bytes());
         if response.status() != StatusCode::SWITCHING_PROTOCOLS || !upgrade {
             let status = response.status();
@@ -146,7 +155,7 @@ impl Dialler {
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    async fn connect(&self) -> Result<Connection, Failure> {
         let (host, port) = &self.dial;
         let unreachable = |source| Failure::Unreachable { address: format!("{host}:{port}"), source };
         let tcp = match timeout(DIAL_WITHIN, TcpStream::connect((host.as_str(), *port))).await {
@@ -157,12 +166,8 @@ impl Dialler {
         let _ = tcp.set_nodelay(true);
         let tls = tls::connect(Arc::clone(&self.config), self.name.clone(), tcp, DIAL_WITHIN).await;
         let tls = tls.map_err(|source| self.handshake(source))?;
-        let (sender, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(|error| self.broken(&error))?;
-        tokio::spawn(async move {
-            // Whoever waits for the answer sees the error; without one it tells nobody anything.
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(sender)
+        let (requests, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(|error| self.broken(&error))?;
+        Ok(Connection { requests, task: tokio::spawn(connection.with_upgrades()) })
     }
 
     fn request(&self, method: Method, path: &str, body: Full<Bytes>) -> Request<Full<Bytes>> {
@@ -179,14 +184,25 @@ impl Dialler {
 
     async fn answer(
         &self,
-        pending: impl Future<Output = hyper::Result<Response<Incoming>>>,
+        connection: &mut Connection,
+        request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Failure> {
-        match timeout(ANSWER_WITHIN, pending).await {
-            Ok(answer) => answer.map_err(|error| self.broken(&error)),
+        let error = match timeout(ANSWER_WITHIN, connection.requests.send_request(request)).await {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(error)) => error,
             Err(_) => {
-                Err(Failure::Unreachable { address: self.authority.clone(), source: io::ErrorKind::TimedOut.into() })
+                let source = io::ErrorKind::TimedOut.into();
+                return Err(Failure::Unreachable { address: self.authority.clone(), source });
             }
+        };
+        // A server that refuses the client's certificate says so after the handshake, perhaps before the request was
+        // even written: then only the connection knows.
+        if (error.is_canceled() || error.is_closed())
+            && let Ok(Ok(Err(told))) = timeout(Duration::from_secs(1), &mut connection.task).await
+        {
+            return Err(self.broken(&told));
         }
+        Err(self.broken(&error))
     }
 
     /// The body: the answer, or the problem.
@@ -217,7 +233,7 @@ impl Dialler {
         Failure::Handshake { server: self.authority.clone(), source }
     }
 
-    /// A server that refuses the client's certificate says so after the handshake, in the middle of HTTP.
+    /// Finds the TLS alert in what HTTP makes of it.
     fn broken(&self, error: &hyper::Error) -> Failure {
         let mut cause: Option<&(dyn Error + 'static)> = error.source();
         while let Some(error) = cause {

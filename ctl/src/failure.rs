@@ -127,11 +127,16 @@ impl Failure {
                     "the region does not know the authority of your certificate, or it is not for client use; \
                      choose another with --certificate, or ask the platform team"
                 }
-                HandshakeFailure::UnknownIssuer(_) => {
+                // A region that was made anew has an authority of the same name and another key: "bad signature".
+                HandshakeFailure::BadSignature(_) | HandshakeFailure::UnknownIssuer(_) => {
                     "take the region's current certificate authority for --trust (ask the platform team)"
                 }
                 HandshakeFailure::WrongCertificate(_) => {
                     "--server must be the name that the region's certificate carries; use --address for another way to it"
+                }
+                HandshakeFailure::Closed(_) => {
+                    "try again; if it stays so, check --server and --address, and ask the platform team whether the \
+                     region is up"
                 }
                 _ => "check --server and --address, and that nothing between you and the region terminates TLS",
             },
