@@ -5,16 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use sallyport_runtime::listen;
-use sallyport_runtime::tls::Door;
+use sallyport_runtime::tls::{Door, HandshakeFailure};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Gateway;
+use crate::inner::answer::Problem;
 
 /// From the first byte to the end of the TLS handshake, and again for the head of each request: what a slow-loris may
 /// hold a place (fault F16).
@@ -102,7 +107,13 @@ pub async fn run<S, F>(
                 Ok(stream) => serve(gateway, stream, from, stopping).await,
                 Err(failure) => {
                     gateway.metrics.handshakes_refused.with_label_values(&[name, failure.label()]).inc();
-                    tracing::info!(door = name, %from, reason = failure.label(), error = %failure, "handshake refused");
+                    match failure {
+                        // Port scans and health checks of load balancers come by the thousand.
+                        HandshakeFailure::Closed(_) => tracing::debug!(door = name, %from, "left during the handshake"),
+                        _ => tracing::info!(
+                            door = name, %from, reason = failure.label(), error = %failure, "handshake refused"
+                        ),
+                    }
                 }
             }
         }
@@ -110,8 +121,22 @@ pub async fn run<S, F>(
     .await;
 }
 
+/// Longest request body: a session request with its longest reason is a tenth of it.
+const BODY: usize = 16 * 1024;
+
+/// A request with its body is answered within this, whatever trickles: longer than an audit record and a peer may take.
+const ANSWERED: Duration = Duration::from_secs(30);
+
+async fn within(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(ANSWERED, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "timedOut", "the request took too long").into_response(),
+    }
+}
+
 /// Serves HTTP/1.1 with upgrades on one connection until it ends or, between requests, until `stop`.
 pub async fn serve_http(stream: TlsStream<TcpStream>, app: Router, stop: CancellationToken) {
+    let app = app.layer(DefaultBodyLimit::max(BODY)).layer(middleware::from_fn(within));
     let service = TowerToHyperService::new(app);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

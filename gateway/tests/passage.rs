@@ -1,6 +1,6 @@
 //! From the engineer to the device and back, and everything that must stop it.
 
-#![allow(unreachable_pub, reason = "what a test's support module shares")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a panic is how a test reports; support is shared")]
 
 mod support;
 

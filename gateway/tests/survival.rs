@@ -1,6 +1,6 @@
 //! What a gateway does when others fail, and when it is told to stop.
 
-#![allow(unreachable_pub, reason = "what a test's support module shares")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a panic is how a test reports; support is shared")]
 
 mod support;
 

@@ -12,6 +12,7 @@ use sallyport_control::wire::from_gateway::Message as Out;
 use sallyport_control::wire::from_operator::Message as In;
 use sallyport_control::wire::{self, FromGateway, FromOperator};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -97,8 +98,15 @@ impl Attached {
         let mut tunnels = gateway.tunnels.watch();
         let mut sessions = gateway.sessions.count();
         let mut renewal = tokio::time::interval(RENEWAL_CHECK);
-        self.say(Out::Report(report::of(&gateway))).await?;
+        // When the next report is due; set by the first change after the last one, so that a storm is one report.
+        let mut report_at = Some(Instant::now());
         loop {
+            let due = async {
+                match report_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 message = updates.message() => match message.map_err(|status| status.to_string())? {
                     Some(FromOperator { message: Some(message) }) => self.hear(message).await?,
@@ -107,6 +115,10 @@ impl Attached {
                 },
                 changed = changed(&mut tunnels, &mut sessions) => {
                     changed?;
+                    report_at = report_at.or_else(|| Some(Instant::now() + COALESCE));
+                }
+                () = due => {
+                    report_at = None;
                     self.say(Out::Report(report::of(&gateway))).await?;
                 }
                 _ = renewal.tick() => self.ask_for_certificates().await?,
@@ -195,18 +207,14 @@ fn hello(gateway: &Gateway) -> Out {
     })
 }
 
-/// Waits until tunnels or sessions changed, and a moment more so that a storm is one report.
+/// Waits until tunnels or sessions changed.
 async fn changed(
     tunnels: &mut tokio::sync::watch::Receiver<u64>,
     sessions: &mut tokio::sync::watch::Receiver<u32>,
 ) -> Result<(), String> {
-    let stopping = |_| "the gateway is stopping".to_owned();
-    tokio::select! {
-        changed = tunnels.changed() => changed.map_err(stopping)?,
-        changed = sessions.changed() => changed.map_err(stopping)?,
-    }
-    tokio::time::sleep(COALESCE).await;
-    tunnels.mark_unchanged();
-    sessions.mark_unchanged();
-    Ok(())
+    let changed = tokio::select! {
+        changed = tunnels.changed() => changed,
+        changed = sessions.changed() => changed,
+    };
+    changed.map_err(|_| "the gateway is stopping".to_owned())
 }

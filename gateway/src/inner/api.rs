@@ -100,13 +100,34 @@ async fn open(State(Call { gateway, caller }): State<Call>, body: Bytes) -> Resu
     let request: SessionRequest = serde_json::from_slice(&body)
         .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalidRequest", error.to_string()))?;
     if caller.hop == Hop::First
-        && let Some(holder) = other_holder(&gateway, &caller, &request).await
+        && let Some(answer) = ask_other_holder(&gateway, &caller, &request, &body).await
     {
-        let forwarded = forwarded(Method::POST, "/v1/sessions", body.into());
-        return gateway.peers.forward(&gateway, &holder, &caller.engineer, forwarded).await;
+        return answer;
     }
     let session = sessions::open(&gateway, caller.engineer, request).await?;
     Ok((StatusCode::CREATED, Json(SessionView::of(&session, &gateway.place.gateway))).into_response())
+}
+
+/// The answer of the replica that holds the tunnel, if it is another one. What was believed may be wrong by now (the
+/// replica went, or its tunnel did), so a failure is followed by one more look.
+async fn ask_other_holder(
+    gateway: &Arc<Gateway>,
+    caller: &Caller,
+    request: &SessionRequest,
+    body: &Bytes,
+) -> Option<Result<Response, Problem>> {
+    let mut answer = None;
+    for _ in 0..2 {
+        let Some(holder) = other_holder(gateway, caller, request).await else { break };
+        let forwarded = forwarded(Method::POST, "/v1/sessions", body.clone().into());
+        let answered = gateway.peers.forward(gateway, &holder, &caller.engineer, forwarded).await;
+        let final_word = answered.as_ref().is_ok_and(|answer| answer.status() != StatusCode::SERVICE_UNAVAILABLE);
+        answer = Some(answered);
+        if final_word {
+            break;
+        }
+    }
+    answer
 }
 
 /// The replica that holds the tunnel, if it is another one. Peers are asked only when the decision would be yes, so
