@@ -4,6 +4,8 @@
 //! Resumption is off because a resumed connection skips the client's certificate: every connection to a door is checked
 //! against the CAs and the clock when it begins.
 
+mod anchors;
+mod clients;
 mod config;
 mod door;
 mod expected;

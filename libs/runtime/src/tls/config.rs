@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
+use rustls::{ClientConfig, ServerConfig};
 use sallyport_pki::bundle::TrustBundle;
 
-use super::expected::{ExpectedServer, IdentityVerifier};
+use super::anchors::Anchors;
+use super::clients::CurrentClients;
+use super::expected::{Expected, ExpectedServer, ServerVerifier};
 use super::{KeyMaterial, Profile, TlsError};
 
 /// Whether a server asks for client certificates.
@@ -73,10 +75,8 @@ impl Profile {
         let builder = match clients {
             ClientAuth::None => builder.with_no_client_auth(),
             ClientAuth::Required(trust) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots(trust)?, self.provider())
-                    .clear_root_hint_subjects()
-                    .build();
-                builder.with_client_cert_verifier(verifier.map_err(|_| TlsError::Trust)?)
+                let verifier = CurrentClients::new(Anchors::new(trust)?, self.provider())?;
+                builder.with_client_cert_verifier(Arc::new(verifier))
             }
         };
         let mut config = builder.with_single_cert(identity.chain()?, identity.key()?).map_err(TlsError::Refused)?;
@@ -97,12 +97,7 @@ impl Profile {
         trust: &TrustBundle,
         alpn: &[&[u8]],
     ) -> Result<Arc<ClientConfig>, TlsError> {
-        let builder = self.client_builder()?.with_root_certificates(roots(trust)?);
-        let config = match identity {
-            None => builder.with_no_client_auth(),
-            Some(own) => builder.with_client_auth_cert(own.chain()?, own.key()?).map_err(TlsError::Refused)?,
-        };
-        Ok(finish(config, alpn))
+        self.verified_by(Expected::Name, identity, trust, alpn).map(Arc::new)
     }
 
     /// As [`client_expecting`], in this profile.
@@ -116,37 +111,33 @@ impl Profile {
         trust: &TrustBundle,
         alpn: &[&[u8]],
     ) -> Result<Arc<ClientConfig>, TlsError> {
-        let verifier = IdentityVerifier::new(expected, roots(trust)?, self.provider());
-        let builder = self.client_builder()?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = self.verified_by(Expected::Identity(expected), identity, trust, alpn)?;
+        config.enable_sni = false;
+        Ok(Arc::new(config))
+    }
+
+    fn verified_by(
+        self,
+        expected: Expected,
+        identity: Option<&KeyMaterial>,
+        trust: &TrustBundle,
+        alpn: &[&[u8]],
+    ) -> Result<ClientConfig, TlsError> {
+        let verifier = ServerVerifier::new(expected, Anchors::new(trust)?, self.provider());
+        let builder = ClientConfig::builder_with_provider(self.provider())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::Refused)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match identity {
             None => builder.with_no_client_auth(),
             Some(own) => builder.with_client_auth_cert(own.chain()?, own.key()?).map_err(TlsError::Refused)?,
         };
-        config.enable_sni = false;
-        Ok(finish(config, alpn))
+        config.resumption = Resumption::disabled();
+        config.enable_early_data = false;
+        config.alpn_protocols = protocols(alpn);
+        Ok(config)
     }
-
-    fn client_builder(self) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {
-        ClientConfig::builder_with_provider(self.provider())
-            .with_protocol_versions(&[&TLS13])
-            .map_err(TlsError::Refused)
-    }
-}
-
-fn finish(mut config: ClientConfig, alpn: &[&[u8]]) -> Arc<ClientConfig> {
-    config.resumption = Resumption::disabled();
-    config.enable_early_data = false;
-    config.alpn_protocols = protocols(alpn);
-    Arc::new(config)
-}
-
-/// All or nothing: a CA that the TLS library cannot use is an error, not a smaller trust.
-fn roots(trust: &TrustBundle) -> Result<Arc<RootCertStore>, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in trust.certificates() {
-        roots.add(certificate.into_owned()).map_err(|_| TlsError::Trust)?;
-    }
-    if roots.is_empty() { Err(TlsError::Trust) } else { Ok(Arc::new(roots)) }
 }
 
 fn protocols(alpn: &[&[u8]]) -> Vec<Vec<u8>> {

@@ -5,14 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sallyport_core::identity::{Identity, Role};
 use sallyport_core::name::RegionId;
 use sallyport_pki::inspect::{self, IdentityRefused};
+
+use super::anchors::Anchors;
 
 /// Which identities a client accepts: those of one region whose role passes.
 #[derive(Clone)]
@@ -57,34 +59,49 @@ enum ServerRefused {
     Other { found: Box<Identity>, region: RegionId },
 }
 
-/// Chain, validity and serverAuth by webpki, then the identity.
+/// What a client knows its server by.
 #[derive(Debug)]
-pub(super) struct IdentityVerifier {
-    expected: ExpectedServer,
-    roots: Arc<RootCertStore>,
+pub(super) enum Expected {
+    /// Its identity.
+    Identity(ExpectedServer),
+    /// The DNS name (or address) in the call that connects.
+    Name,
+}
+
+/// Chain, validity and serverAuth by webpki against the CAs that are valid now, then name or identity.
+#[derive(Debug)]
+pub(super) struct ServerVerifier {
+    expected: Expected,
+    anchors: Anchors,
     provider: Arc<CryptoProvider>,
 }
 
-impl IdentityVerifier {
-    pub(super) fn new(expected: ExpectedServer, roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> Self {
-        Self { expected, roots, provider }
+impl ServerVerifier {
+    pub(super) fn new(expected: Expected, anchors: Anchors, provider: Arc<CryptoProvider>) -> Self {
+        Self { expected, anchors, provider }
     }
 }
 
-impl ServerCertVerifier for IdentityVerifier {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        name: &ServerName<'_>,
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let leaf = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&leaf, &self.roots, intermediates, now, algorithms)?;
-        let refused = |why| CertificateError::Other(OtherError(Arc::new(why)));
-        self.expected.check(end_entity).map_err(refused)?;
+        let roots = self.anchors.valid_at(now);
+        verify_server_cert_signed_by_trust_anchor(&leaf, &roots, intermediates, now, algorithms)?;
+        match &self.expected {
+            Expected::Identity(server) => {
+                let refused = |why| CertificateError::Other(OtherError(Arc::new(why)));
+                server.check(end_entity).map_err(refused)?;
+            }
+            Expected::Name => verify_server_name(&leaf, name)?,
+        }
         Ok(ServerCertVerified::assertion())
     }
 

@@ -1,5 +1,6 @@
 //! Real handshakes between real sockets, good and hostile.
 
+mod ended;
 mod expected;
 mod failures;
 mod good;
