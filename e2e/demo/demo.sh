@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Shows Sallyport at work, end to end: a cluster, a region in it, a hospital outside it, an engineer who reaches a scanner
+# there with ssh and a browser's protocol, and everything else refused. It leaves it all running for you to look at; a second
+# run takes what is there and is quick. `demo.sh down` removes what it made.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$DEMO/cluster.sh"
+. "$DEMO/site.sh"
+. "$DEMO/engineer.sh"
+. "$DEMO/down.sh"
+
+main() {
+  [ "$(id -u)" = 0 ] || die "the demo's hospital is made of network namespaces, and so needs root" "run it as root"
+  case ${1:-up} in
+    up) lock demo; open_state; up ;;
+    down) lock demo; down ;;
+    *) echo "usage: demo.sh [up|down]" >&2; exit 2 ;;
+  esac
+}
+
+up() {
+  cluster_up
+  install
+  region
+  site
+  engineer
+  no_route
+  where_next
+}
+
+where_next() {
+  cat <<END
+
+Done in $SECONDS s. Where to look next:
+  export KUBECONFIG=$KUBECONFIG SALLYPORT_CONFIG=$SALLYPORT_CONFIG PATH=\$PATH:$BIN:$CACHE/bin
+  kubectl -n $REGION_SPACE describe dmz $REGION              what the region is made of, and its firewall addresses
+  kubectl -n $SITE_SPACE describe tep $ENDPOINT            who is connected, since when, from where
+  kubectl -n $SITE_SPACE patch csite hospices-rhone --type merge -p '{"spec":{"suspended":true}}'    cuts the site at once
+  kubectl -n $RELEASE_SPACE logs deployment/$RELEASE     the operator's decisions
+  tail -f $STATE/agent.log                  the hospital's agent
+  curl --cacert $(site_has CERTIFICATE) --resolve scanner.$SITE:$(port_of_console):127.0.0.1 $(page_url)
+                                                             the scanner's page, until 15 minutes without traffic
+  make demo-down                                             removes the demo; the lab stays
+END
+}
+
+main "$@"
