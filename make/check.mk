@@ -45,6 +45,7 @@ verify-rust:
 verify-generated:
 	@echo "== definitions and manual"; cargo run --quiet --package sallyport-api $(FEATURES) --bin crdgen -- --check
 	@echo "== dependency edges"; make/dependencies.sh --check
+	@echo "== requirements"; make/compliance.sh
 
 .PHONY: verify-chart
 verify-chart:
