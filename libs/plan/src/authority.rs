@@ -22,11 +22,16 @@ pub enum Decision {
 }
 
 /// Decides. `found` is the Secret of the wanted name, `fingerprint` that of the certificate in it, if it could be
-/// loaded with its key.
-pub fn decide(authority: &CertificateAuthority, found: Option<&SecretFacts>, fingerprint: Option<&str>) -> Decision {
+/// loaded with its key; `published` says that a trust bundle of this authority exists, a second memory beside status.
+pub fn decide(
+    authority: &CertificateAuthority,
+    found: Option<&SecretFacts>,
+    fingerprint: Option<&str>,
+    published: bool,
+) -> Decision {
     let known = authority.status.iter().flat_map(|status| &status.generations).next_back();
     let Some(found) = found else {
-        return if known.is_some() { Decision::Lost } else { Decision::Create };
+        return if known.is_some() || published { Decision::Lost } else { Decision::Create };
     };
     let name = authority.metadata.name.as_deref().unwrap_or_default();
     let label = |key: &str| found.metadata.labels.iter().flatten().find(|(k, _)| *k == key).map(|(_, v)| v.as_str());
@@ -87,7 +92,8 @@ mod tests {
             (Some("aa"), Some(&ours), Some("aa"), Decision::Use),
             (None, Some(&ours), Some("aa"), Decision::Use),
         ] {
-            assert_eq!(decide(&authority(known), found, fingerprint), decision);
+            assert_eq!(decide(&authority(known), found, fingerprint, false), decision);
         }
+        assert_eq!(decide(&authority(None), None, None, true), Decision::Lost);
     }
 }

@@ -123,11 +123,12 @@ pub fn region_children(parts: &RegionParts<'_>) -> Vec<Child> {
     ]
 }
 
-/// The image of a region's gateways: what its spec says, else what they run now, else the operator's default. The
-/// default therefore decides once, at the region's creation.
+/// The image of a region's gateways: what its spec says, else what they run now, else what its status remembers, else
+/// the operator's default. The default therefore decides once, at the region's creation.
 pub fn image<'a>(region: &'a DmzRegion, stateful_set: Option<&'a Value>, default: &'a str) -> &'a str {
     let running = stateful_set.and_then(|set| set.pointer("/spec/template/spec/containers/0/image")?.as_str());
-    region.spec.data_plane.image.as_deref().or(running).unwrap_or(default)
+    let remembered = region.status.as_ref().and_then(|status| status.image.as_deref());
+    region.spec.data_plane.image.as_deref().or(running).or(remembered).unwrap_or(default)
 }
 
 fn child(kind: Kind, parts: &RegionParts<'_>, name: String, body: Value) -> Child {

@@ -1,0 +1,137 @@
+//! Writing what a region is made of. Silent when everything is as it should be; never touches what is not ours.
+
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use sallyport_plan::catalogue::ObjectKey;
+use sallyport_plan::labels::{self, Owner};
+use sallyport_plan::objects::{self, Child};
+use sallyport_plan::status::Trouble;
+use sallyport_plan::{drift, names};
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::{Error, found};
+use crate::kinds::Kind;
+
+/// Brings one child about. Nothing is written when it is as it should be.
+pub async fn child(ctx: &Context, kind: Kind, namespace: &str, owner: &Owner, child: &Child) -> Result<(), Error> {
+    let api = api(ctx, child.kind, namespace);
+    let key = ObjectKey::new(namespace, &child.name);
+    let cached = ctx.world.child(child.kind, &key);
+    // The cache holds only what bears our labels, so an absence there proves nothing.
+    let observed = match cached {
+        Some(object) => Some((*object).clone()),
+        None => found(api.get(&child.name).await).map_err(Error::api(format!("read {} {key}", child.kind.label())))?,
+    };
+    let observed = match observed {
+        Some(object) if !labels::is_controlled_by(&object.metadata, &owner.uid) => {
+            return Err(foreign(child.kind, &key));
+        }
+        other => other.map(|object| value(&object)),
+    };
+    if observed.as_ref().is_some_and(|observed| drift::covers(&child.object, observed)) {
+        return Ok(());
+    }
+    tracing::info!(kind = child.kind.label(), object = %key, owner = owner.name, "applying");
+    ctx.metrics.writes.with_label_values(&[child.kind.label(), "apply"]).inc();
+    let parameters = PatchParams::apply(&kind.manager()).force();
+    let applied = api.patch(&child.name, &parameters, &Patch::Apply(&child.object)).await;
+    let applied = applied.map_err(Error::api(format!("apply {} {key}", child.kind.label())))?;
+    let applied = correct(ctx, &api, kind, child, applied).await?;
+    remember(ctx, child.kind, applied);
+    Ok(())
+}
+
+/// Removes what an apply leaves: elements that somebody else added to a list that is ours.
+async fn correct(
+    ctx: &Context,
+    api: &Api<DynamicObject>,
+    kind: Kind,
+    child: &Child,
+    applied: DynamicObject,
+) -> Result<DynamicObject, Error> {
+    let now = value(&applied);
+    if drift::covers(&child.object, &now) {
+        return Ok(applied);
+    }
+    let what = format!("correct {} {}", child.kind.label(), child.name);
+    tracing::warn!(kind = child.kind.label(), object = child.name, "removing what somebody added");
+    ctx.metrics.writes.with_label_values(&[child.kind.label(), "correct"]).inc();
+    let mut corrected = drift::corrected(&child.object, &now);
+    if let Some(object) = corrected.as_object_mut() {
+        object.remove("status");
+    }
+    let parameters = PatchParams { field_manager: Some(kind.manager()), ..PatchParams::default() };
+    api.patch(&child.name, &parameters, &Patch::Merge(&corrected)).await.map_err(Error::api(what))
+}
+
+/// Deletes what a region had and no longer wants.
+pub async fn prune(ctx: &Context, region: &ObjectKey, owner: &Owner, wanted: &[Child]) -> Result<(), Error> {
+    for (kind, cache) in &ctx.world.children {
+        let objects = cache.snapshot();
+        let ours = objects.iter().filter(|(key, object)| {
+            key.namespace == region.namespace && labels::is_controlled_by(&object.metadata, &owner.uid)
+        });
+        for (key, object) in ours {
+            let keep = wanted.iter().any(|child| child.kind == *kind && child.name == key.name);
+            if keep || object.metadata.deletion_timestamp.is_some() {
+                continue;
+            }
+            tracing::info!(kind = kind.label(), object = %key, owner = owner.name, "deleting what is no longer wanted");
+            delete(ctx, *kind, key, object).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn delete(ctx: &Context, kind: objects::Kind, key: &ObjectKey, object: &DynamicObject) -> Result<(), Error> {
+    let preconditions =
+        Preconditions { resource_version: object.metadata.resource_version.clone(), uid: object.metadata.uid.clone() };
+    let parameters = DeleteParams::background().preconditions(preconditions);
+    ctx.metrics.writes.with_label_values(&[kind.label(), "delete"]).inc();
+    let deleted = api(ctx, kind, &key.namespace).delete(&key.name, &parameters).await;
+    found(deleted).map(drop).map_err(Error::api(format!("delete {} {key}", kind.label())))
+}
+
+/// A Secret with a certificate. Who calls has made sure that it is ours or not there.
+pub async fn secret(ctx: &Context, kind: Kind, namespace: &str, child: &Child) -> Result<(), Error> {
+    let what = format!("apply Secret {namespace}/{}", child.name);
+    ctx.metrics.writes.with_label_values(&["Secret", "apply"]).inc();
+    let api: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(ctx.client.clone(), namespace);
+    let parameters = PatchParams::apply(&kind.manager()).force();
+    let applied = api.patch(&child.name, &parameters, &Patch::Apply(&child.object)).await.map_err(Error::api(what))?;
+    ctx.world.secrets.put(crate::intake::secret(applied));
+    Ok(())
+}
+
+/// The trouble of finding somebody else's object where ours should be.
+pub fn foreign(kind: objects::Kind, key: &ObjectKey) -> Error {
+    Error::Trouble(Trouble::ForeignObject(format!("{} {key}", kind.label())))
+}
+
+/// The client for a kind of child.
+pub fn api(ctx: &Context, kind: objects::Kind, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(ctx.client.clone(), namespace, &resource(kind))
+}
+
+/// How the API server calls a kind of child.
+pub fn resource(kind: objects::Kind) -> ApiResource {
+    let (group, version, name, plural) = kind.coordinates();
+    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    ApiResource { group: group.into(), version: version.into(), api_version, kind: name.into(), plural: plural.into() }
+}
+
+/// The host names of everything the operator dials are made in one place.
+pub fn control_host(pod: &str, region: &ObjectKey) -> String {
+    names::pod_host(pod, &region.name, &region.namespace)
+}
+
+fn remember(ctx: &Context, kind: objects::Kind, object: DynamicObject) {
+    if let Some(cache) = ctx.world.children.get(&kind) {
+        cache.put(crate::intake::child(object));
+    }
+}
+
+fn value(object: &DynamicObject) -> Value {
+    // Metadata and data of an object that came as JSON go back into JSON.
+    serde_json::to_value(object).unwrap_or_default()
+}

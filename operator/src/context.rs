@@ -1,0 +1,59 @@
+//! What every reconcile has at hand.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use kube::Client;
+use kube::runtime::events::Recorder;
+use sallyport_plan::catalogue::ObjectKey;
+use tokio::time::Instant;
+
+use crate::authorities::Authorities;
+use crate::cli::Run;
+use crate::control::links::Links;
+use crate::control::publisher::Publisher;
+use crate::kinds::Kind;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::world::World;
+
+/// What every reconcile has at hand.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Flags.
+    pub flags: Run,
+    /// Namespaces in which gateways are made and keys kept.
+    pub for_regions: BTreeSet<String>,
+    /// Namespaces in which Secrets are written.
+    pub for_secrets: BTreeSet<String>,
+    /// What has been seen.
+    pub world: World,
+    /// What is to be looked at, by kind.
+    pub queues: BTreeMap<Kind, Queue>,
+    /// The CAs that can sign.
+    pub authorities: Authorities,
+    /// What gateways said.
+    pub links: Links,
+    /// What gateways are told.
+    pub publisher: Publisher,
+    /// Events.
+    pub recorder: Recorder,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// When each status was last written.
+    pub written: Mutex<HashMap<(Kind, ObjectKey), Instant>>,
+}
+
+/// Shared by all tasks.
+pub type Shared = Arc<Context>;
+
+impl Context {
+    /// Look at an object soon.
+    pub fn wake(&self, kind: Kind, key: ObjectKey) {
+        if let Some(queue) = self.queues.get(&kind) {
+            queue.add(key);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One replica: dial, hold the stream, dial again, for as long as the region wants it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sallyport_core::name::{Name, RegionId};
+use sallyport_pki::profile::Profile;
+use sallyport_plan::catalogue::ObjectKey;
+use tokio::time::Instant;
+
+use super::dial::{self, Target};
+use super::links::GRACE;
+use super::publisher::{News, Published};
+use super::stream::{self, StreamError};
+use crate::authorities::Issued;
+use crate::context::Shared;
+use crate::kinds::Kind;
+use crate::{apply, wake};
+
+/// The operator's own certificate, in memory only: short, because it needs no storage and no revocation.
+const OWN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// Waits between attempts: short enough that a new gateway is attached within seconds, jittered.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// A stream that lived this long was a good one: the next attempt comes at once.
+const GOOD: Duration = Duration::from_secs(30);
+
+/// One replica.
+pub(super) struct Gateway {
+    pub(super) ctx: Shared,
+    pub(super) region: ObjectKey,
+    pub(super) id: RegionId,
+    pub(super) pod: Name,
+    pub(super) news: News,
+    /// The highest generation that any gateway of the region has heard of.
+    pub(super) generation: Arc<AtomicU64>,
+}
+
+impl Gateway {
+    /// Holds the control stream, until dropped.
+    pub(super) async fn run(mut self) {
+        let (mut own, mut wait): (Option<Own>, _) = (None, FIRST_WAIT);
+        let mut lost_at = Some(Instant::now());
+        let mut said = String::new();
+        loop {
+            let Some(published) = self.latest().await else { return };
+            let began = Instant::now();
+            let result = self.attempt(&mut own, published).await;
+            let reached = self.ctx.links.facts(&self.region, self.pod.as_str()).attached;
+            if reached {
+                self.detached();
+                lost_at = Some(Instant::now());
+            }
+            self.log(&result, reached, &mut said);
+            wait = if began.elapsed() >= GOOD { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
+            self.pause(wait.mul_f64(0.5 + rand::random::<f64>() / 2.0), &mut lost_at).await;
+        }
+    }
+
+    async fn latest(&mut self) -> Option<Arc<Published>> {
+        self.news.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
+    async fn attempt(&mut self, own: &mut Option<Own>, published: Arc<Published>) -> Result<(), StreamError> {
+        let own = Own::fresh(own, &self.id, &published)?;
+        let material = own.issued.material();
+        let channel = dial::dial(&self.target(), &self.id, &self.pod, &material, &published.signer.trust).await?;
+        stream::hold(self, channel, published).await
+    }
+
+    fn target(&self) -> Target {
+        let pod = self.ctx.world.pods.get(&ObjectKey::new(&self.region.namespace, self.pod.as_str()));
+        let ip = pod.as_ref().and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
+        ip.map_or_else(|| Target::Host(apply::control_host(self.pod.as_str(), &self.region)), Target::Address)
+    }
+
+    fn detached(&self) {
+        self.ctx.links.detached(&self.region, self.pod.as_str(), Timestamp::now());
+        self.ctx.metrics.attached.with_label_values(&[&self.region.to_string()]).dec();
+        self.ctx.wake(Kind::DmzRegion, self.region.clone());
+    }
+
+    /// Says what is new, once: a gateway that is not there yet is no news every second.
+    fn log(&self, result: &Result<(), StreamError>, reached: bool, said: &mut String) {
+        let reason = match result {
+            Ok(()) => "the gateway ended the stream".to_owned(),
+            Err(error) => chain(error),
+        };
+        if reached || *said != reason {
+            tracing::info!(region = %self.region, gateway = %self.pod, reason, "no control stream");
+            *said = reason;
+        }
+    }
+
+    /// Waits, and says of a gateway that has been away for long that nobody knows what it holds.
+    async fn pause(&self, wait: Duration, lost_at: &mut Option<Instant>) {
+        tokio::time::sleep(wait).await;
+        let long = lost_at.is_some_and(|at| at.elapsed().as_secs() >= GRACE.as_secs().unsigned_abs());
+        if long {
+            *lost_at = None;
+            self.ctx.links.forget_tunnels(&self.region, self.pod.as_str());
+            self.wake_remembered();
+        }
+    }
+
+    /// Wakes the endpoints whose status says that they are connected here.
+    pub(super) fn wake_remembered(&self) {
+        let endpoints = self.ctx.world.endpoints.snapshot();
+        for (key, endpoint) in endpoints.iter() {
+            let here = endpoint.status.iter().flat_map(|s| &s.tunnels).any(|t| t.gateway == self.pod.as_str());
+            if here {
+                wake::tunnels(&self.ctx, key);
+            }
+        }
+        self.ctx.wake(Kind::DmzRegion, self.region.clone());
+    }
+}
+
+/// The operator's own certificate for a region.
+pub(super) struct Own {
+    issued: Issued,
+    authority: String,
+}
+
+impl Own {
+    fn fresh<'a>(own: &'a mut Option<Self>, id: &RegionId, published: &Published) -> Result<&'a Self, StreamError> {
+        let (now, authority) = (Timestamp::now(), published.signer.authority.fingerprint());
+        let kept = own.take().filter(|own| own.authority == authority && now < own.issued.renew_at());
+        let fresh = match kept {
+            Some(kept) => kept,
+            None => Self { issued: published.signer.issue(id, Profile::Operator, OWN_LIFETIME, now)?, authority },
+        };
+        Ok(own.insert(fresh))
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,199 @@
+//! What gateways said, by region and pod.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use sallyport_api::TunnelEndpoint;
+use sallyport_api::tunnel_endpoint::TunnelStatus;
+use sallyport_core::config::RegionConfig;
+use sallyport_plan::catalogue::ObjectKey;
+use sallyport_plan::status::GatewayFacts;
+
+/// A gateway that is out of the operator's reach keeps its tunnels, so its last word counts this long. Longer than a
+/// gateway's restart or an operator's, so that neither shows a thousand sites as disconnected.
+pub const GRACE: SignedDuration = SignedDuration::from_secs(45);
+
+/// What gateways said.
+#[derive(Debug)]
+pub struct Links {
+    regions: Mutex<BTreeMap<ObjectKey, BTreeMap<String, Link>>>,
+    began: Timestamp,
+}
+
+/// One gateway.
+#[derive(Clone, Debug, Default)]
+struct Link {
+    facts: GatewayFacts,
+    in_force: Option<Arc<RegionConfig>>,
+    /// Nothing before its first report.
+    tunnels: Option<BTreeMap<ObjectKey, TunnelStatus>>,
+    detached_at: Option<Timestamp>,
+}
+
+impl Links {
+    /// Nobody has said anything yet.
+    pub fn new(now: Timestamp) -> Self {
+        Self { regions: Mutex::default(), began: now }
+    }
+
+    /// Changes what is known of a gateway.
+    pub fn update<T>(&self, region: &ObjectKey, pod: &str, change: impl FnOnce(&mut GatewayFacts) -> T) -> T {
+        self.with(region, pod, |link| change(&mut link.facts))
+    }
+
+    /// A gateway has a control stream.
+    pub fn attached(&self, region: &ObjectKey, pod: &str, version: &str, configuration: Option<u64>) {
+        self.with(region, pod, |link| {
+            link.facts = GatewayFacts {
+                attached: true,
+                version: Some(version.to_owned()),
+                configuration,
+                tunnels: link.facts.tunnels,
+                sessions: link.facts.sessions,
+                ..GatewayFacts::default()
+            };
+            link.in_force = None;
+            link.detached_at = None;
+        });
+    }
+
+    /// A gateway has lost its control stream.
+    pub fn detached(&self, region: &ObjectKey, pod: &str, now: Timestamp) {
+        self.with(region, pod, |link| {
+            link.facts.attached = false;
+            link.facts.owes_since = None;
+            link.detached_at.get_or_insert(now);
+        });
+    }
+
+    /// A gateway enforces this configuration.
+    pub fn enforces(&self, region: &ObjectKey, pod: &str, generation: u64, config: Arc<RegionConfig>) {
+        self.with(region, pod, |link| {
+            link.facts.configuration = Some(generation);
+            link.facts.refused = None;
+            link.in_force = Some(config);
+        });
+    }
+
+    /// What a gateway enforces, as far as it said so since the operator began. It keeps that when it is out of reach.
+    pub fn in_force(&self, region: &ObjectKey, pod: &str) -> Option<Arc<RegionConfig>> {
+        self.with(region, pod, |link| link.in_force.clone())
+    }
+
+    /// A gateway holds these tunnels. The endpoints for which that is news.
+    pub fn report(
+        &self,
+        region: &ObjectKey,
+        pod: &str,
+        tunnels: BTreeMap<ObjectKey, TunnelStatus>,
+        sessions: u32,
+    ) -> Vec<ObjectKey> {
+        self.with(region, pod, |link| {
+            link.facts.tunnels = u32::try_from(tunnels.len()).unwrap_or(u32::MAX);
+            link.facts.sessions = sessions;
+            // A first report is news for all that it does not list, too: status may remember a tunnel that is gone.
+            let before = link.tunnels.replace(tunnels).unwrap_or_default();
+            let now = link.tunnels.as_ref();
+            let now = |key: &ObjectKey| now.and_then(|tunnels| tunnels.get(key));
+            let gone = before.keys().filter(|key| now(key).is_none());
+            let new = link.tunnels.iter().flatten().filter(|(key, t)| before.get(*key) != Some(*t)).map(|(key, _)| key);
+            gone.chain(new).cloned().collect()
+        })
+    }
+
+    /// Whether a gateway has reported since it was last out of reach for long.
+    pub fn has_reported(&self, region: &ObjectKey, pod: &str) -> bool {
+        self.with(region, pod, |link| link.tunnels.is_some())
+    }
+
+    /// A gateway has been out of reach for so long that nobody knows what it holds.
+    pub fn forget_tunnels(&self, region: &ObjectKey, pod: &str) {
+        self.with(region, pod, |link| {
+            link.tunnels = Some(BTreeMap::new());
+            link.facts.tunnels = 0;
+            link.facts.sessions = 0;
+        });
+    }
+
+    /// What status shows of a gateway.
+    pub fn facts(&self, region: &ObjectKey, pod: &str) -> GatewayFacts {
+        self.with(region, pod, |link| link.facts.clone())
+    }
+
+    /// Tunnels of an endpoint, by gateway. For a gateway that has not reported yet, what status remembers.
+    pub fn tunnels(
+        &self,
+        region: &ObjectKey,
+        endpoint: &ObjectKey,
+        object: Option<&TunnelEndpoint>,
+    ) -> Vec<TunnelStatus> {
+        let remembered = object.and_then(|e| e.status.as_ref()).map(|s| s.tunnels.as_slice()).unwrap_or_default();
+        let regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        let gateways = regions.get(region);
+        let reported = |pod: &str| gateways.and_then(|g| g.get(pod)).and_then(|link| link.tunnels.as_ref());
+        let told = gateways.into_iter().flatten().filter_map(|(_, link)| link.tunnels.as_ref()?.get(endpoint).cloned());
+        // Only while the operator is young: later a gateway that never reported is none.
+        let young = Timestamp::now().duration_since(self.began) < GRACE;
+        let old = remembered.iter().filter(|t| young && reported(&t.gateway).is_none()).cloned();
+        let mut all: Vec<_> = told.chain(old).collect();
+        all.sort_by(|a, b| a.gateway.cmp(&b.gateway));
+        all.dedup_by(|a, b| a.gateway == b.gateway);
+        all
+    }
+
+    /// Whether an endpoint has a tunnel.
+    pub fn is_connected(&self, region: &ObjectKey, endpoint: &ObjectKey, object: Option<&TunnelEndpoint>) -> bool {
+        !self.tunnels(region, endpoint, object).is_empty()
+    }
+
+    /// A region, or a replica of it, is gone.
+    pub fn remove(&self, region: &ObjectKey, keep: impl Fn(&str) -> bool) {
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gateways) = regions.get_mut(region) {
+            gateways.retain(|pod, _| keep(pod));
+            if gateways.is_empty() {
+                regions.remove(region);
+            }
+        }
+    }
+
+    fn with<T>(&self, region: &ObjectKey, pod: &str, act: impl FnOnce(&mut Link) -> T) -> T {
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        let gateways = regions.entry(region.clone()).or_default();
+        act(gateways.entry(pod.to_owned()).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tunnel(gateway: &str) -> TunnelStatus {
+        TunnelStatus { gateway: gateway.into(), since: "t".into(), from: "f".into(), agent_version: "1".into() }
+    }
+
+    #[test]
+    fn a_report_names_what_is_news() {
+        let links = Links::new(Timestamp::now());
+        let (region, a, b) = (ObjectKey::new("dmz", "eu"), ObjectKey::new("x", "a"), ObjectKey::new("x", "b"));
+        let both = BTreeMap::from([(a.clone(), tunnel("eu-gateway-0")), (b.clone(), tunnel("eu-gateway-0"))]);
+        assert_eq!(links.report(&region, "eu-gateway-0", both.clone(), 0).len(), 2);
+        assert!(links.report(&region, "eu-gateway-0", both, 1).is_empty());
+        let one = BTreeMap::from([(a.clone(), tunnel("eu-gateway-0"))]);
+        assert_eq!(links.report(&region, "eu-gateway-0", one, 1), [b.clone()]);
+        assert!(links.is_connected(&region, &a, None) && !links.is_connected(&region, &b, None));
+    }
+
+    #[test]
+    fn a_gateway_out_of_reach_still_enforces_what_it_acknowledged() {
+        let links = Links::new(Timestamp::now());
+        let region = ObjectKey::new("dmz", "eu");
+        links.attached(&region, "p", "1", Some(3));
+        assert!(links.in_force(&region, "p").is_none());
+        links.enforces(&region, "p", 4, Arc::new(RegionConfig::default()));
+        links.detached(&region, "p", Timestamp::now());
+        assert!(links.in_force(&region, "p").is_some());
+        assert!(!links.facts(&region, "p").attached);
+    }
+}

@@ -1,0 +1,233 @@
+//! Compiling: from objects to what the gateways of each region are told. One task compiles all regions, so that a
+//! configuration is always made from one state of all objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sallyport_api::DmzRegion;
+use sallyport_core::config::RegionConfig;
+use sallyport_core::name::{Name, RegionId};
+use sallyport_plan::catalogue::ObjectKey;
+use sallyport_plan::region_config::{Authorities, Compiled, compile, signing_period};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::gateway;
+use super::offers::{OfferError, Offers};
+use crate::authorities::Signer;
+use crate::cache::Watch;
+use crate::context::{Context, Shared};
+use crate::kinds::Kind;
+use crate::wake;
+
+/// Changes that come together are compiled together. A revocation may take a second in all; this is a fiftieth of it.
+const DEBOUNCE: Duration = Duration::from_millis(20);
+/// When to try again what could not be signed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What is to be compiled, and what was.
+#[derive(Debug, Default)]
+pub struct Publisher {
+    dirty: Mutex<BTreeSet<ObjectKey>>,
+    changed: Notify,
+    compiled: RwLock<BTreeMap<ObjectKey, Arc<Compiled>>>,
+}
+
+/// What the gateways of a region are to enforce.
+#[derive(Debug)]
+pub struct Published {
+    /// Rises with every change.
+    pub generation: u64,
+    /// The configuration.
+    pub config: Arc<RegionConfig>,
+    /// Its digest.
+    pub digest: String,
+    /// The CA that vouches for the region's parties.
+    pub signer: Arc<Signer>,
+}
+
+/// The newest of them, once there is one.
+pub type News = watch::Receiver<Option<Arc<Published>>>;
+
+impl Publisher {
+    /// Something that a region's configuration is made from has changed.
+    pub fn mark(&self, region: &ObjectKey) {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner).insert(region.clone());
+        self.changed.notify_one();
+    }
+
+    /// What was made of a region.
+    pub fn compiled(&self, region: &ObjectKey) -> Option<Arc<Compiled>> {
+        self.compiled.read().unwrap_or_else(PoisonError::into_inner).get(region).cloned()
+    }
+
+    fn take_dirty(&self) -> BTreeSet<ObjectKey> {
+        std::mem::take(&mut self.dirty.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn remember(&self, region: &ObjectKey, compiled: Option<Compiled>) -> Option<Arc<Compiled>> {
+        let mut all = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
+        match compiled {
+            Some(compiled) => all.insert(region.clone(), Arc::new(compiled)),
+            None => all.remove(region),
+        }
+    }
+}
+
+/// Compiles what is marked, until dropped.
+pub async fn run(ctx: Shared) {
+    let mut regions = BTreeMap::new();
+    loop {
+        let (period, next_period) = signing_period(Timestamp::now());
+        let left = Duration::try_from(next_period.duration_since(Timestamp::now())).unwrap_or_default();
+        tokio::select! {
+            () = ctx.publisher.changed.notified() => tokio::time::sleep(DEBOUNCE).await,
+            () = tokio::time::sleep(left + Duration::from_secs(1)) => {
+                ctx.world.regions.snapshot().keys().for_each(|key| ctx.publisher.mark(key));
+                continue;
+            }
+        }
+        for key in ctx.publisher.take_dirty() {
+            one(&ctx, &key, period, &mut regions);
+        }
+    }
+}
+
+/// One region's configuration, its tasks and what was last published.
+struct Region {
+    offers: Offers,
+    news: watch::Sender<Option<Arc<Published>>>,
+    generation: Arc<AtomicU64>,
+    gateways: BTreeMap<Name, Task>,
+}
+
+/// A task that ends when it is dropped.
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn one(ctx: &Shared, key: &ObjectKey, period: u64, regions: &mut BTreeMap<ObjectKey, Region>) {
+    let Some(region) = ctx.world.regions.get(key) else {
+        regions.remove(key);
+        ctx.publisher.remember(key, None);
+        ctx.links.remove(key, |_| false);
+        // Whatever waited for its tunnels to be cut has nothing left to wait for.
+        wake::leaving(ctx, key);
+        return;
+    };
+    let Ok(id) = RegionId::parse(&key.namespace, &key.name) else { return };
+    // An operator that cannot read the engineers' authorities must not tell gateways that there are none.
+    if ctx.for_regions.contains(&key.namespace) && ctx.world.config_maps.watch(&key.namespace) != Watch::Synced {
+        retry(ctx, key);
+        return;
+    }
+    let began = Instant::now();
+    let compiled = compile_one(ctx, key, &region, period);
+    tell_status(ctx, key, &compiled);
+    let authority = ObjectKey::new(&key.namespace, &region.spec.certificate_authority_ref.name);
+    if let Some(signer) = ctx.authorities.get(&authority) {
+        let state = regions.entry(key.clone()).or_insert_with(|| Region::new(id.clone()));
+        if let Err(error) = state.publish(ctx, key, &id, &compiled, signer, period) {
+            tracing::error!(region = %key, reason = %error, "offers are not signed; gateways keep what they have");
+            retry(ctx, key);
+        }
+    }
+    ctx.metrics.compile.with_label_values(&[&key.to_string()]).observe(began.elapsed().as_secs_f64());
+    ctx.publisher.remember(key, Some(compiled));
+}
+
+fn retry(ctx: &Shared, key: &ObjectKey) {
+    let (ctx, key) = (ctx.clone(), key.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(RETRY).await;
+        ctx.publisher.mark(&key);
+    });
+}
+
+fn compile_one(ctx: &Context, key: &ObjectKey, region: &DmzRegion, period: u64) -> Compiled {
+    let wanted = &region.spec.engineers.client_certificates.authorities_ref;
+    let map = ctx.world.config_maps.get(&ObjectKey::new(&key.namespace, &wanted.name));
+    let authorities = match map.as_ref().map(|map| map.data.as_ref().and_then(|data| data.get(&wanted.key))) {
+        None => Authorities::NoConfigMap,
+        Some(None) => Authorities::NoKey,
+        Some(Some(text)) => Authorities::Found(text),
+    };
+    compile(key, region, authorities, period, &ctx.world.catalogue())
+}
+
+/// Wakes the objects whose status shows something else now.
+fn tell_status(ctx: &Context, key: &ObjectKey, new: &Compiled) {
+    let old = ctx.publisher.compiled(key).unwrap_or_default();
+    let counts = |c: &Compiled| (c.sites.len(), c.config.devices.len(), c.settings_problem.clone());
+    if counts(&old) != counts(new) {
+        ctx.wake(Kind::DmzRegion, key.clone());
+    }
+    for (id, coverage) in new.coverage.iter().filter(|(id, coverage)| old.coverage.get(id) != Some(coverage)) {
+        tracing::debug!(region = %key, policy = %id, devices = coverage.devices, "policy covers others now");
+        ctx.wake(Kind::AccessPolicy, ObjectKey::new(id.0.namespace.as_str(), id.0.name.as_str()));
+    }
+}
+
+impl Region {
+    fn new(id: RegionId) -> Self {
+        Self {
+            offers: Offers::new(id),
+            news: watch::Sender::new(None),
+            generation: Arc::default(),
+            gateways: BTreeMap::new(),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        ctx: &Shared,
+        key: &ObjectKey,
+        id: &RegionId,
+        compiled: &Compiled,
+        signer: Arc<Signer>,
+        period: u64,
+    ) -> Result<(), OfferError> {
+        self.offers.sign(&compiled.offers, &signer, period, Timestamp::now())?;
+        let mut config = compiled.config.clone();
+        for (endpoint, entry) in &mut config.endpoints {
+            entry.offer = self.offers.of(endpoint);
+        }
+        let same = |last: &Arc<Published>| *last.config == config && last.signer.trust == signer.trust;
+        if !self.news.borrow().as_ref().is_some_and(same) {
+            let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
+            let digest = sallyport_control::digest::of(&config);
+            tracing::info!(
+                region = %key, generation, endpoints = config.endpoints.len(), devices = config.devices.len(),
+                policies = config.policies.len(), "configuration"
+            );
+            self.news.send_replace(Some(Arc::new(Published { generation, config: Arc::new(config), digest, signer })));
+        }
+        self.keep_tasks(ctx, key, id, &compiled.config.settings.gateways);
+        Ok(())
+    }
+
+    /// One task for each wanted replica.
+    fn keep_tasks(&mut self, ctx: &Shared, key: &ObjectKey, id: &RegionId, wanted: &BTreeSet<Name>) {
+        self.gateways.retain(|pod, _| wanted.contains(pod));
+        ctx.links.remove(key, |pod| wanted.iter().any(|wanted| wanted.as_str() == pod));
+        for pod in wanted.iter().filter(|pod| !self.gateways.contains_key(pod)).cloned().collect::<Vec<_>>() {
+            let gateway = gateway::Gateway {
+                ctx: ctx.clone(),
+                region: key.clone(),
+                id: id.clone(),
+                pod: pod.clone(),
+                news: self.news.subscribe(),
+                generation: self.generation.clone(),
+            };
+            self.gateways.insert(pod, Task(tokio::spawn(gateway.run()).abort_handle()));
+        }
+    }
+}

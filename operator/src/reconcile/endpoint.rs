@@ -1,0 +1,39 @@
+//! `TunnelEndpoint`: which tunnels it has, and that none is left when it goes.
+
+use sallyport_api::TunnelEndpoint;
+use sallyport_plan::catalogue::{ObjectKey, region_key};
+use sallyport_plan::problem::judge_endpoint;
+use sallyport_plan::status::{self, EndpointFacts};
+use sallyport_plan::tunnels_cut;
+
+use super::{Again, finalizer, now};
+use crate::context::Context;
+use crate::error::Error;
+use crate::report;
+
+/// One endpoint.
+pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
+    let Some(endpoint) = ctx.world.endpoints.get(key) else { return Ok(None) }; // cache
+    let facts = observe(ctx, key, &endpoint); // cache, pure
+    if finalizer::keep(ctx, &*endpoint, facts.leaving.as_ref()).await? == finalizer::Kept::Released {
+        // client
+        return Ok(None);
+    }
+    let status = status::endpoint(&endpoint, &facts, now()); // pure
+    report::status(ctx, &*endpoint, status).await // client
+}
+
+fn observe(ctx: &Context, key: &ObjectKey, endpoint: &TunnelEndpoint) -> EndpointFacts {
+    let all = ctx.world.catalogue();
+    let site = all.sites.get(&ObjectKey::new(&key.namespace, &endpoint.spec.site_ref.name));
+    let region = site.map(|site| region_key(site));
+    let leaving = endpoint.metadata.deletion_timestamp.is_some().then(|| {
+        // Without its site the region is not known: any gateway that still has the endpoint counts.
+        let regions = region.clone().map_or_else(|| all.regions.keys().cloned().collect(), |region| vec![region]);
+        tunnels_cut::decide(&finalizer::gateways(ctx, &regions, |config| {
+            config.endpoints.keys().any(|id| id.0.namespace.as_str() == key.namespace && id.0.name.as_str() == key.name)
+        }))
+    });
+    let tunnels = region.map(|region| ctx.links.tunnels(&region, key, Some(endpoint))).unwrap_or_default();
+    EndpointFacts { judged: judge_endpoint(endpoint, &all).map(|(id, _, region)| (id, region)), leaving, tunnels }
+}
