@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use sallyport_core::config::Endpoint;
 use sallyport_core::identity::{Identity, Role};
 use sallyport_core::name::EndpointId;
+use sallyport_pki::inspect;
 use sallyport_runtime::tls;
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -31,17 +32,23 @@ pub(crate) struct Site {
     gateway: Arc<Gateway>,
     endpoint: EndpointId,
     from: SocketAddr,
+    /// End of the endpoint's certificate, and so of every tunnel that it opened.
+    not_after: Timestamp,
 }
 
 /// Serves one connection that passed the handshake.
 pub async fn serve(gateway: Arc<Gateway>, stream: TlsStream<TcpStream>, from: SocketAddr, stop: CancellationToken) {
+    let leaf = tls::peer_leaf(stream.get_ref().1);
+    let Some(Ok(validity)) = leaf.map(|leaf| inspect::validity(leaf)) else {
+        return Refused::no_certificate().report(&gateway, "outer", from);
+    };
     match tls::peer_identity(stream.get_ref().1) {
         Ok(Identity { region, role: Role::Endpoint(endpoint) }) if region == gateway.place.region => {
             let app = Router::new()
                 .route("/v1/preflight", get(preflight))
                 .route("/v1/tunnel", get(tunnel::upgrade))
                 .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "notFound", "there is no such page") })
-                .with_state(Site { gateway, endpoint, from });
+                .with_state(Site { gateway, endpoint, from, not_after: validity.not_after });
             doors::serve_http(stream, app, stop).await;
         }
         Ok(identity) => Refused::role_swapped(identity.to_string()).report(&gateway, "outer", from),

@@ -1,5 +1,7 @@
 //! From the upgrade request to the tunnel's end.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -97,7 +99,7 @@ async fn may_enter(site: &Site, hello: &Hello) -> Result<(), NotAdmitted> {
 /// Holds the tunnel until it is over. No byte is read before the 101 is out: the upgraded connection exists only then.
 #[allow(clippy::large_futures, reason = "held on the heap by the spawn")]
 async fn hold(site: Site, hello: Hello, upgrade: OnUpgrade) {
-    let Site { gateway, endpoint, from } = site.clone();
+    let Site { gateway, endpoint, from, not_after } = site.clone();
     let io = match upgrade.await {
         Ok(io) => TokioIo::new(io),
         Err(error) => return tracing::debug!(%endpoint, %error, "the agent left before the tunnel began"),
@@ -117,12 +119,20 @@ async fn hold(site: Site, hello: Hello, upgrade: OnUpgrade) {
     let version = hello.version.as_str().into();
     tokio::spawn(record(site.clone(), Event::TunnelUp { endpoint: endpoint.clone(), from, agent_version: version }));
     tracing::info!(%endpoint, %from, "tunnel up");
-    drop(live);
+    let expiry = tokio::spawn(close_at(not_after, live));
     let reason = driver.await;
+    expiry.abort();
     gateway.tunnels.remove(&endpoint, number);
     let why = reason.to_string().into();
     record(site, Event::TunnelDown { endpoint: endpoint.clone(), from, reason: why }).await;
     tracing::info!(%endpoint, %from, reason = reason.label(), detail = %reason, "tunnel down");
+}
+
+/// A certificate is checked at the handshake only, so its end is watched for. The agent renews before, and dials again.
+async fn close_at(not_after: Timestamp, live: LiveTunnel) {
+    let left = Duration::try_from(not_after.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+    tokio::time::sleep(left).await;
+    live.tunnel.close("the endpoint's certificate ended");
 }
 
 /// A tunnel alone gives no access, so a record that fails is an alarm and not a reason to cut it.
