@@ -26,7 +26,8 @@ step() {
   progress_start "$text"
   # Outside any condition, since bash would not stop at the first error inside one.
   set +e
-  (set -e; "$@") >"$LOG" 2>&1 </dev/null
+  : >"$LOG"
+  (set -e; "$@") >>"$LOG" 2>&1 </dev/null
   status=$?
   set -e
   progress_stop "$text"
