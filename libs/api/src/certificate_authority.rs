@@ -25,7 +25,7 @@ use crate::span::Span;
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Generation","type":"integer","jsonPath":".status.issuing"}"#,
-    printcolumn = r#"{"name":"Expires","type":"date","jsonPath":".status.generations[-1:].notAfter"}"#,
+    printcolumn = r#"{"name":"Expires","type":"string","jsonPath":".status.generations[-1:].notAfter"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
