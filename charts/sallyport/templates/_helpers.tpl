@@ -46,3 +46,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "sallyport.namespaces" -}}
 {{- concat .Values.namespaces.regions .Values.namespaces.sites | uniq | sortAlpha | toJson -}}
 {{- end -}}
+
+{{/* Where the operator makes gateways. Without one it would have nowhere to work. */}}
+{{- define "sallyport.regions" -}}
+{{- if not .Values.namespaces.regions -}}
+{{- fail "\n\nnamespaces.regions: name at least one namespace in which regions may be, for example\n  --set 'namespaces.regions={dmz-frankfurt}'\n" -}}
+{{- end -}}
+{{- .Values.namespaces.regions | uniq | sortAlpha | join "," -}}
+{{- end -}}

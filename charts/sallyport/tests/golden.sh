@@ -50,6 +50,7 @@ refused() { # SETTING WORDS
   fi
 }
 refused operator.replica=3 replica
+refused 'operator.replicas=2' 'name at least one namespace'
 refused 'namespaces.regions={Dmz_Eu}' namespaces
 refused operator.replicas=0 replicas
 refused operator.image.tag=a:b tag
