@@ -22,6 +22,10 @@ generate: ## writes crds/, the chart's definitions and docs/reference/ from libs
 deps: ## writes docs/dependencies.txt, who may use whom inside the workspace
 	@make/dependencies.sh
 
+.PHONY: metrics
+metrics: ## writes docs/metrics.md from where the metrics are made
+	@make/metrics.py
+
 .PHONY: golden
 golden: ## updates every expected output in the tree; read the diff before you commit it
 	@charts/sallyport/tests/golden.sh
@@ -46,6 +50,7 @@ verify-generated:
 	@echo "== definitions and manual"; cargo run --quiet --package sallyport-api $(FEATURES) --bin crdgen -- --check
 	@echo "== dependency edges"; make/dependencies.sh --check
 	@echo "== requirements"; make/compliance.sh
+	@echo "== metrics"; make/metrics.py --check
 
 .PHONY: verify-chart
 verify-chart:
