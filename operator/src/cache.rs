@@ -12,6 +12,7 @@ use sallyport_plan::catalogue::{ObjectKey, Objects};
 pub struct Cache<V> {
     objects: RwLock<Objects<V>>,
     watches: RwLock<BTreeMap<Scope, Watch>>,
+    ever_synced: RwLock<BTreeSet<Scope>>,
     metadata: fn(&V) -> &ObjectMeta,
 }
 
@@ -47,7 +48,7 @@ pub struct Changed<V> {
 impl<V> Cache<V> {
     /// Empty. `metadata` finds an object's metadata.
     pub fn new(metadata: fn(&V) -> &ObjectMeta) -> Self {
-        Self { objects: RwLock::default(), watches: RwLock::default(), metadata }
+        Self { objects: RwLock::default(), watches: RwLock::default(), ever_synced: RwLock::default(), metadata }
     }
 
     /// One object.
@@ -67,8 +68,17 @@ impl<V> Cache<V> {
         watch.cloned().unwrap_or(Watch::Starting)
     }
 
+    /// Whether the objects of a namespace have ever all been seen. They may be stale, but they are not missing.
+    pub fn was_seen(&self, namespace: &str) -> bool {
+        let seen = self.ever_synced.read().unwrap_or_else(PoisonError::into_inner);
+        seen.contains(&Some(namespace.to_owned())) || seen.contains(&None)
+    }
+
     /// Says how a watch is doing.
     pub fn set_watch(&self, scope: &Scope, state: Watch) {
+        if state == Watch::Synced {
+            self.ever_synced.write().unwrap_or_else(PoisonError::into_inner).insert(scope.clone());
+        }
         self.watches.write().unwrap_or_else(PoisonError::into_inner).insert(scope.clone(), state);
     }
 

@@ -79,7 +79,7 @@ fn flips<K: Ours>(object: &K, new: &K::Status) -> bool {
 async fn event<K: Ours>(ctx: &Context, object: &K, ready: &Condition) {
     let fine = ready.status == "True";
     let key = ObjectKey::of(object);
-    tracing::info!(kind = K::KIND.label(), object = %key, ready = ready.status, reason = ready.reason, "{}", ready.message);
+    tracing::info!(ready = ready.status, reason = ready.reason, "{}", ready.message);
     let event = Event {
         type_: if fine { EventType::Normal } else { EventType::Warning },
         reason: ready.reason.clone(),

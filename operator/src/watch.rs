@@ -64,15 +64,12 @@ where
             tracing::debug!(kind = self.what, namespace = scope, reason = %why, "watch begins again");
             return;
         }
-        match code {
-            Some(403) => {
-                tracing::error!(kind = self.what, namespace = scope, reason = %why, "the operator may not watch this; add the right, or update the chart")
-            }
-            Some(404) => {
-                tracing::error!(kind = self.what, namespace = scope, reason = %why, "the API server does not know this kind; install the definitions")
-            }
-            _ => tracing::warn!(kind = self.what, namespace = scope, reason = %why, "watch failed"),
-        }
+        let remedy = match code {
+            Some(403) => "the operator may not watch this; add the right, or update the chart",
+            Some(404) => "the API server does not know this kind; install the definitions",
+            _ => "watch failed; beginning again",
+        };
+        tracing::error!(kind = self.what, namespace = scope, reason = %why, "{remedy}");
         self.cache.set_watch(&self.scope, Watch::Failing { forbidden: code == Some(403), why });
     }
 }

@@ -14,6 +14,10 @@ use sallyport_plan::status::GatewayFacts;
 /// gateway's restart or an operator's, so that neither shows a thousand sites as disconnected.
 pub const GRACE: SignedDuration = SignedDuration::from_secs(45);
 
+/// An operator that begins is attached to its gateways well within this: until then a region's status stays as it was,
+/// so that a restart shows no outage that there is not.
+const SETTLING: SignedDuration = SignedDuration::from_secs(10);
+
 /// What gateways said.
 #[derive(Debug)]
 pub struct Links {
@@ -40,6 +44,11 @@ impl Links {
     /// Changes what is known of a gateway.
     pub fn update<T>(&self, region: &ObjectKey, pod: &str, change: impl FnOnce(&mut GatewayFacts) -> T) -> T {
         self.with(region, pod, |link| change(&mut link.facts))
+    }
+
+    /// Whether the operator has only just begun, so that a gateway without a stream means nothing yet.
+    pub fn is_settling(&self, now: Timestamp) -> bool {
+        now.duration_since(self.began) < SETTLING
     }
 
     /// A gateway has a control stream.
@@ -181,7 +190,7 @@ mod tests {
         assert_eq!(links.report(&region, "eu-gateway-0", both.clone(), 0).len(), 2);
         assert!(links.report(&region, "eu-gateway-0", both, 1).is_empty());
         let one = BTreeMap::from([(a.clone(), tunnel("eu-gateway-0"))]);
-        assert_eq!(links.report(&region, "eu-gateway-0", one, 1), [b.clone()]);
+        assert_eq!(links.report(&region, "eu-gateway-0", one, 1), std::slice::from_ref(&b));
         assert!(links.is_connected(&region, &a, None) && !links.is_connected(&region, &b, None));
     }
 

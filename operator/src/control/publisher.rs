@@ -69,10 +69,11 @@ impl Publisher {
         std::mem::take(&mut self.dirty.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn remember(&self, region: &ObjectKey, compiled: Option<Compiled>) -> Option<Arc<Compiled>> {
+    /// Remembers what was made of a region now, and says what was made of it before.
+    fn remember(&self, region: &ObjectKey, compiled: Option<Arc<Compiled>>) -> Option<Arc<Compiled>> {
         let mut all = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
         match compiled {
-            Some(compiled) => all.insert(region.clone(), Arc::new(compiled)),
+            Some(compiled) => all.insert(region.clone(), compiled),
             None => all.remove(region),
         }
     }
@@ -124,14 +125,14 @@ fn one(ctx: &Shared, key: &ObjectKey, period: u64, regions: &mut BTreeMap<Object
         return;
     };
     let Ok(id) = RegionId::parse(&key.namespace, &key.name) else { return };
-    // An operator that cannot read the engineers' authorities must not tell gateways that there are none.
-    if ctx.for_regions.contains(&key.namespace) && ctx.world.config_maps.watch(&key.namespace) != Watch::Synced {
+    if !engineers_are_known(ctx, &key.namespace) {
         retry(ctx, key);
         return;
     }
     let began = Instant::now();
-    let compiled = compile_one(ctx, key, &region, period);
-    tell_status(ctx, key, &compiled);
+    let compiled = Arc::new(compile_one(ctx, key, &region, period));
+    let old = ctx.publisher.remember(key, Some(compiled.clone())).unwrap_or_default();
+    tell_status(ctx, key, &old, &compiled);
     let authority = ObjectKey::new(&key.namespace, &region.spec.certificate_authority_ref.name);
     if let Some(signer) = ctx.authorities.get(&authority) {
         let state = regions.entry(key.clone()).or_insert_with(|| Region::new(id.clone()));
@@ -141,7 +142,14 @@ fn one(ctx: &Shared, key: &ObjectKey, period: u64, regions: &mut BTreeMap<Object
         }
     }
     ctx.metrics.compile.with_label_values(&[&key.to_string()]).observe(began.elapsed().as_secs_f64());
-    ctx.publisher.remember(key, Some(compiled));
+}
+
+/// An operator that has not read the engineers' authorities yet must not tell gateways that there are none. One that may
+/// not read them at all must: closed by default, and revocations go on.
+fn engineers_are_known(ctx: &Context, namespace: &str) -> bool {
+    let maps = &ctx.world.config_maps;
+    let forbidden = matches!(maps.watch(namespace), Watch::Failing { forbidden: true, .. });
+    !ctx.for_regions.contains(namespace) || maps.was_seen(namespace) || forbidden
 }
 
 fn retry(ctx: &Shared, key: &ObjectKey) {
@@ -164,10 +172,9 @@ fn compile_one(ctx: &Context, key: &ObjectKey, region: &DmzRegion, period: u64) 
 }
 
 /// Wakes the objects whose status shows something else now.
-fn tell_status(ctx: &Context, key: &ObjectKey, new: &Compiled) {
-    let old = ctx.publisher.compiled(key).unwrap_or_default();
+fn tell_status(ctx: &Context, key: &ObjectKey, old: &Compiled, new: &Compiled) {
     let counts = |c: &Compiled| (c.sites.len(), c.config.devices.len(), c.settings_problem.clone());
-    if counts(&old) != counts(new) {
+    if counts(old) != counts(new) {
         ctx.wake(Kind::DmzRegion, key.clone());
     }
     for (id, coverage) in new.coverage.iter().filter(|(id, coverage)| old.coverage.get(id) != Some(coverage)) {

@@ -14,12 +14,17 @@ use crate::report;
 /// One policy.
 pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
     let Some(policy) = ctx.world.policies.get(key) else { return Ok(None) }; // cache
-    let judged = observe(ctx, &policy); // cache, pure
+    let Some(judged) = observe(ctx, &policy) else { return Ok(None) }; // cache, pure
     let status = status::policy(&policy, &judged, now()); // pure
     report::status(ctx, &*policy, status).await // client
 }
 
-fn observe(ctx: &Context, policy: &AccessPolicy) -> Result<Coverage, Problem> {
-    let (id, region) = judge_policy(policy, &ctx.world.catalogue())?;
-    Ok(ctx.publisher.compiled(&region).and_then(|c| c.coverage.get(&id).copied()).unwrap_or_default())
+/// Nothing before its region has been compiled for the first time; the publisher wakes it then.
+fn observe(ctx: &Context, policy: &AccessPolicy) -> Option<Result<Coverage, Problem>> {
+    let (id, region) = match judge_policy(policy, &ctx.world.catalogue()) {
+        Ok(judged) => judged,
+        Err(problem) => return Some(Err(problem)),
+    };
+    let compiled = ctx.publisher.compiled(&region)?;
+    compiled.coverage.get(&id).copied().map(Ok)
 }

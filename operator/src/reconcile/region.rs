@@ -1,8 +1,8 @@
 //! `DmzRegion`: its gateways and what is around them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::SignedDuration;
 use rustls_pki_types::DnsName;
 use sallyport_api::DmzRegion;
 use sallyport_core::name::RegionId;
@@ -37,10 +37,23 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
         Err(trouble) => Err(trouble.clone()),
     };
     let facts = observe(ctx, key, &region, plan.as_ref().ok(), built.as_ref().err()); // cache
+    if is_settling(ctx, &region, &facts) {
+        return Ok(Some(SETTLING));
+    }
     let status = status::region(&region, &facts, now()); // pure
     let again = report::status(ctx, &*region, status).await?; // client
     next(&facts, again, built)
 }
+
+/// Whether a gateway that was attached when the operator was last there is not yet attached again.
+fn is_settling(ctx: &Context, region: &DmzRegion, facts: &RegionFacts) -> bool {
+    let before = region.status.iter().flat_map(|status| &status.gateways).filter(|gateway| gateway.attached);
+    let away = |name: &str| facts.gateways.get(name).is_some_and(|gateway| !gateway.attached);
+    ctx.links.is_settling(now()) && facts.troubles.is_empty() && before.into_iter().any(|gateway| away(&gateway.name))
+}
+
+/// How often a region is looked at while it settles.
+const SETTLING: Duration = Duration::from_millis(500);
 
 /// What a region is to be made of.
 struct Plan {
@@ -174,6 +187,4 @@ fn next(facts: &RegionFacts, again: Again, built: Result<Issued, Trouble>) -> Re
 }
 
 /// A region is looked at this often whatever happens: it mends what a lost watch event would have told.
-const LONGEST: std::time::Duration = match SignedDuration::from_mins(10).as_secs() {
-    seconds => std::time::Duration::from_secs(seconds.unsigned_abs()),
-};
+const LONGEST: Duration = Duration::from_secs(600);

@@ -137,8 +137,7 @@ pub fn needs_write<S: PartialEq>(old: Option<&S>, new: &S) -> bool {
     old != Some(new)
 }
 
-/// The new `Ready` condition, if it is another than before: worth an Event. `Connected` counts too for how soon a
-/// status is written, see `flips`.
+/// The new `Ready` condition, if it is another than before: worth an Event.
 pub fn ready_changed<'a, S: Conditioned>(old: Option<&S>, new: &'a S) -> Option<&'a Condition> {
     let ready = new.conditions().iter().find(|c| c.type_ == condition::READY)?;
     let before = old.and_then(|old| old.conditions().iter().find(|c| c.type_ == condition::READY));

@@ -19,7 +19,7 @@ pub fn policy(policy: &AccessPolicy, judged: &Result<Coverage, Problem>, now: Ti
         Ok(coverage) => Verdict::new(
             Standing::Ready,
             "Admitted",
-            format!("covers {} devices at {} sites", coverage.devices, coverage.sites),
+            format!("devices: {}, at sites: {}", coverage.devices, coverage.sites),
         ),
         Err(problem) => problem.into(),
     };
