@@ -69,10 +69,10 @@ operator_ready() {
 
 # What a vendor has already: an authority that issues engineers' smart cards. This one lives in the state folder.
 engineers_ca() {
+  umask 077
   mkdir -p "$PKI"
   # Not within 14 days of its end: sallyportctl would warn of that, rightly.
   if ! openssl x509 -in "$PKI/ada.crt" -noout -checkend $((15 * 24 * 3600)); then
-    umask 077
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 \
       -subj "/O=Example Medical Systems/CN=Engineers of the demo" -keyout "$PKI/ca.key" -out "$PKI/ca.crt" \
       -addext "basicConstraints=critical,CA:TRUE,pathlen:0" -addext "keyUsage=critical,keyCertSign,cRLSign"
@@ -88,7 +88,7 @@ engineers_ca() {
 
 region() {
   title "A region in Frankfurt, a hospital in Lyon (manifests/samples)"
-  step "engineers' certificate authority; a certificate for ada.keller@vendor.example" "$PKI" engineers_ca
+  step "engineers' authority, and a certificate for ada.keller@vendor.example" "$PKI" engineers_ca
   step "kubectl apply -f manifests/samples" "kubectl get sallyport -A" samples
   step "region is ready: CA made, two gateways attached and configured" "$TOLD" \
     ready "$REGION_SPACE" dmzregion "$REGION" 180

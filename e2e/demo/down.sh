@@ -56,22 +56,29 @@ release_by_force() {
 }
 
 remove_chart() {
-  local kind
+  local kept='' definitions=keep kind namespaces
   if [ -z "$(release_of_demo)" ]; then
     kept="Sallyport stays: the demo found it installed"
-  elif [ -n "$(kubectl get sallyport --all-namespaces --output name)" ]; then
-    kept="Sallyport stays: it serves regions and sites that are not the demo's (kubectl get sallyport -A)"
+  elif mapfile -t namespaces < <(served); ! nothing_left "${namespaces[@]}"; then
+    kept="Sallyport stays: it serves more than the demo's region and site (kubectl get sallyport -A)"
   else
-    kept=
-    ! foreign_definitions || KINDS=()
+    foreign_definitions || definitions=remove
     helm uninstall "$RELEASE" --namespace "$RELEASE_SPACE" --wait --timeout 90s
-    # The chart keeps the definitions, since with them every site would go. Here none is left.
-    for kind in "${KINDS[@]}"; do
-      kubectl delete crd "$kind.sallyport.dev" --ignore-not-found
-    done
     kubectl delete namespace "$RELEASE_SPACE" --ignore-not-found --timeout 120s
   fi
   kubectl delete namespace "$REGION_SPACE" "$SITE_SPACE" --ignore-not-found --timeout 120s
+  # The chart keeps the definitions, since with them every site would go. Where no object is left, they may.
+  if [ "$definitions" = remove ] && [ -z "$(kubectl get sallyport --all-namespaces --output name)" ]; then
+    for kind in "${KINDS[@]}"; do
+      kubectl delete crd "$kind.sallyport.dev" --ignore-not-found
+    done
+  fi
   clear_log
   echo "$kept"
+}
+
+# Namespaces in which the release's operator may act.
+served() {
+  helm get values "$RELEASE" --namespace "$RELEASE_SPACE" --output json |
+    jq --raw-output '.namespaces | (.regions + .sites) | unique[]'
 }

@@ -12,7 +12,7 @@ engineer() {
   show "sallyportctl devices" "$GATEWAYS_SAY" sallyportctl devices
   show "ssh to the scanner, sallyportctl being its ProxyCommand" "$GATEWAYS_SAY; $STATE/agent.log" over_ssh
   step "sallyportctl connect $SCANNER --service console: a local port" "$STATE/console.log" open_console
-  show "curl of the scanner's own page, verified with the scanner's own certificate" "$STATE/console.log" fetch_page
+  show "curl: the scanner's own page, checked against the scanner's certificate" "$STATE/console.log" fetch_page
   show "sallyportctl connect $SITE_SPACE/mr-scanner: refused, no policy covers it" "$GATEWAYS_SAY" \
     refused "$SITE_SPACE/mr-scanner" ssh
   show "sallyportctl connect lab-gateway: refused, the customer must approve" "$GATEWAYS_SAY" refused lab-gateway console
@@ -34,7 +34,7 @@ over_ssh() {
   local proxy="$BIN/sallyportctl connect $SCANNER --service ssh --reason 'tube arcing, log check' --incident 4711 --stdio"
   ssh -F none -o BatchMode=yes -o ConnectTimeout=20 -o ProxyCommand="$proxy" \
     -o UserKnownHostsFile="$(site_has KNOWN_HOSTS)" -i "$(site_has KEY)" "$(site_has USER)@$SCANNER" \
-    'echo "$(id -un) on $(hostname -I): $(uname -sr), $(uptime -p)"'
+    'echo "$(id -un) on $(hostname -I | tr -d " "): $(uname -sr), $(uptime -p)"'
 }
 
 # It stays open for the reader of the demo; without traffic the gateway ends it after 15 minutes.

@@ -22,7 +22,7 @@ step() {
   local text=$1 look=$2 start=$EPOCHREALTIME status
   shift 2
   LOG=$STATE/step.log STEP_START=$SECONDS
-  printf '  %-72s ' "$text"
+  printf '  %-76s ' "$text"
   progress_start "$text"
   # Outside any condition, since bash would not stop at the first error inside one.
   set +e
@@ -57,7 +57,7 @@ progress_start() { # TEXT
   (
     trap - EXIT
     while sleep 1; do
-      printf '\r\033[K  %-72s %4d s  %s' "$1" $((SECONDS - STEP_START)) "$(tail -n 1 "$LOG" 2>/dev/null | cut -c 1-40)"
+      printf '\r\033[K  %-76s %4d s  %s' "$1" $((SECONDS - STEP_START)) "$(tail -n 1 "$LOG" 2>/dev/null | cut -c 1-40)"
     done
   ) &
   PROGRESS=$!
@@ -67,7 +67,7 @@ progress_stop() { # TEXT
   kill "$PROGRESS" 2>/dev/null || true
   wait "$PROGRESS" 2>/dev/null || true
   PROGRESS=
-  printf '\r\033[K  %-72s ' "$1"
+  printf '\r\033[K  %-76s ' "$1"
 }
 trap '[ -z "${PROGRESS:-}" ] || kill "$PROGRESS" 2>/dev/null' EXIT
 
@@ -87,7 +87,8 @@ open_state() {
 background() {
   local name=$1
   shift
-  setsid nohup "$@" >"$STATE/$name.log" 2>&1 </dev/null 9>&- &
+  : >"$STATE/$name.log" # Here, or who looks at once would see what the last one said.
+  setsid nohup "$@" >>"$STATE/$name.log" 2>&1 </dev/null 9>&- &
   echo $! >"$STATE/$name.pid"
 }
 
