@@ -26,7 +26,7 @@ pub async fn child(ctx: &Context, kind: Kind, namespace: &str, owner: &Owner, ch
         Some(object) if !labels::is_controlled_by(&object.metadata, &owner.uid) => {
             return Err(foreign(child.kind, &key));
         }
-        other => other.map(|object| value(&object)),
+        other => other.map(|object| value(&object, &child.object)),
     };
     if observed.as_ref().is_some_and(|observed| drift::covers(&child.object, observed)) {
         return Ok(());
@@ -49,7 +49,7 @@ async fn correct(
     child: &Child,
     applied: DynamicObject,
 ) -> Result<DynamicObject, Error> {
-    let now = value(&applied);
+    let now = value(&applied, &child.object);
     if drift::covers(&child.object, &now) {
         return Ok(applied);
     }
@@ -131,7 +131,11 @@ fn remember(ctx: &Context, kind: objects::Kind, object: DynamicObject) {
     }
 }
 
-fn value(object: &DynamicObject) -> Value {
-    // Metadata and data of an object that came as JSON go back into JSON.
-    serde_json::to_value(object).unwrap_or_default()
+/// An object as JSON. Items of a list do not say their own kind, so it is taken from what was asked for.
+fn value(object: &DynamicObject, asked: &Value) -> Value {
+    let mut value = serde_json::to_value(object).unwrap_or_default();
+    for key in ["apiVersion", "kind"] {
+        value[key] = asked[key].clone();
+    }
+    value
 }

@@ -50,6 +50,12 @@ pub struct Context {
 pub type Shared = Arc<Context>;
 
 impl Context {
+    /// Whether a region is another operator's: it exists in a namespace that this one may not handle. Everything that
+    /// refers to it is then left alone, status and finalizers included.
+    pub fn is_anothers(&self, region: &ObjectKey) -> bool {
+        !self.for_regions.contains(&region.namespace) && self.world.regions.get(region).is_some()
+    }
+
     /// Look at an object soon.
     pub fn wake(&self, kind: Kind, key: ObjectKey) {
         if let Some(queue) = self.queues.get(&kind) {

@@ -74,6 +74,7 @@ async fn work(ctx: &Shared, leading: &mut Leading, stop: &CancellationToken) -> 
     tasks.spawn(async move {
         sources::seen(&shared).await;
         tracing::info!("everything has been seen");
+        reconcile::authorities(&shared).await;
         begin(&shared);
         tokio::join!(publisher::run(shared.clone()), reconcile::work(shared));
     });

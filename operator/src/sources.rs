@@ -43,7 +43,7 @@ pub fn begin(ctx: &Shared, tasks: &mut JoinSet<()>) {
 pub async fn seen(ctx: &Context) {
     let mut said = std::time::Instant::now();
     loop {
-        let missing: Vec<_> = unseen(ctx).collect();
+        let missing = unseen(ctx);
         if missing.is_empty() {
             return;
         }
@@ -55,9 +55,9 @@ pub async fn seen(ctx: &Context) {
     }
 }
 
-fn unseen(ctx: &Context) -> impl Iterator<Item = &'static str> {
+fn unseen(ctx: &Context) -> Vec<&'static str> {
     let world = &ctx.world;
-    let states = [
+    let mut missing: Vec<_> = [
         (Kind::AccessPolicy, world.policies.watch("")),
         (Kind::CertificateAuthority, world.authorities.watch("")),
         (Kind::CustomerSite, world.sites.watch("")),
@@ -65,8 +65,20 @@ fn unseen(ctx: &Context) -> impl Iterator<Item = &'static str> {
         (Kind::DmzRegion, world.regions.watch("")),
         (Kind::TunnelCertificate, world.certificates.watch("")),
         (Kind::TunnelEndpoint, world.endpoints.watch("")),
-    ];
-    states.into_iter().filter(|(_, watch)| *watch != Watch::Synced).map(|(kind, _)| kind.label())
+    ]
+    .into_iter()
+    .filter(|(_, watch)| *watch != Watch::Synced)
+    .map(|(kind, _)| kind.label())
+    .collect();
+    // Of one namespace the rights may be missing: that is a condition on what is in it, not a reason to wait.
+    for namespace in &ctx.for_regions {
+        let children = world.children.iter().map(|(kind, cache)| (kind.label(), cache.watch(namespace)));
+        let others = [("ConfigMap", world.config_maps.watch(namespace)), ("Pod", world.pods.watch(namespace))];
+        missing.extend(children.chain(others).filter(|(_, watch)| *watch == Watch::Starting).map(|(what, _)| what));
+    }
+    let secrets = ctx.for_secrets.iter().map(|namespace| world.secrets.watch(namespace));
+    missing.extend(secrets.filter(|watch| *watch == Watch::Starting).map(|_| "Secret"));
+    missing
 }
 
 fn ours<K: Ours>(ctx: &Shared, tasks: &mut JoinSet<()>, cache: &Arc<Cache<K>>, wake: fn(&Context, &Changed<K>)) {

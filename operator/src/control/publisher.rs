@@ -124,6 +124,9 @@ fn one(ctx: &Shared, key: &ObjectKey, period: u64, regions: &mut BTreeMap<Object
         wake::leaving(ctx, key);
         return;
     };
+    if ctx.is_anothers(key) {
+        return;
+    }
     let Ok(id) = RegionId::parse(&key.namespace, &key.name) else { return };
     if !engineers_are_known(ctx, &key.namespace) {
         retry(ctx, key);
@@ -149,7 +152,7 @@ fn one(ctx: &Shared, key: &ObjectKey, period: u64, regions: &mut BTreeMap<Object
 fn engineers_are_known(ctx: &Context, namespace: &str) -> bool {
     let maps = &ctx.world.config_maps;
     let forbidden = matches!(maps.watch(namespace), Watch::Failing { forbidden: true, .. });
-    !ctx.for_regions.contains(namespace) || maps.was_seen(namespace) || forbidden
+    maps.was_seen(namespace) || forbidden
 }
 
 fn retry(ctx: &Shared, key: &ObjectKey) {

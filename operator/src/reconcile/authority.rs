@@ -20,7 +20,7 @@ use sallyport_plan::status::{self, Trouble};
 use sallyport_plan::{names, objects};
 
 use super::certificate::ready_to_write;
-use super::{Again, after_trouble, now, until};
+use super::{Again, after_trouble, handled_elsewhere, now, until};
 use crate::authorities::{Signer, serial};
 use crate::context::Context;
 use crate::error::{Error, found};
@@ -37,6 +37,9 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
         return Ok(None);
     }
     let state = bring_about(ctx, key, &authority).await; // client
+    if handled_elsewhere(&*authority, &state) {
+        return Ok(None);
+    }
     let status = status::authority(&authority, &state, now()); // pure
     let again = report::status(ctx, &*authority, status).await?; // client
     match state {

@@ -9,7 +9,7 @@ use sallyport_plan::status::{self, Issued, Trouble};
 use serde_json::json;
 
 use super::secret::{Order, bring_about};
-use super::{Again, now, region, sooner, until};
+use super::{Again, handled_elsewhere, is_anothers, now, region, sooner, until};
 use crate::context::Context;
 use crate::error::Error;
 use crate::kinds::Kind;
@@ -21,10 +21,21 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
     if certificate.metadata.deletion_timestamp.is_some() {
         return Ok(None);
     }
+    if of_anothers_region(ctx, key, &certificate) {
+        return Ok(None);
+    }
     let state = apply(ctx, key, &certificate).await; // client
+    if handled_elsewhere(&*certificate, &state) {
+        return Ok(None);
+    }
     let status = status::certificate(&certificate, &state, now()); // pure
     let again = report::status(ctx, &*certificate, status).await?; // client
     next(again, state)
+}
+
+fn of_anothers_region(ctx: &Context, key: &ObjectKey, certificate: &TunnelCertificate) -> bool {
+    let endpoint = ctx.world.endpoints.get(&ObjectKey::new(&key.namespace, &certificate.spec.endpoint_ref.name));
+    endpoint.is_some_and(|e| is_anothers(ctx, &ObjectKey::new(&key.namespace, &e.spec.site_ref.name)))
 }
 
 async fn apply(ctx: &Context, key: &ObjectKey, certificate: &TunnelCertificate) -> Result<Issued, Trouble> {

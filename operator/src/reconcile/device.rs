@@ -6,7 +6,7 @@ use sallyport_plan::problem::judge_device;
 use sallyport_plan::region_config::effective_access;
 use sallyport_plan::status::{self, DeviceFacts};
 
-use super::{Again, now};
+use super::{Again, is_anothers, now};
 use crate::context::Context;
 use crate::error::Error;
 use crate::report;
@@ -14,6 +14,9 @@ use crate::report;
 /// One device.
 pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
     let Some(device) = ctx.world.devices.get(key) else { return Ok(None) }; // cache
+    if is_anothers(ctx, &ObjectKey::new(&key.namespace, &device.spec.site_ref.name)) {
+        return Ok(None);
+    }
     let facts = observe(ctx, key, &device); // cache, pure
     let status = status::device(&device, &facts, now()); // pure
     report::status(ctx, &*device, status).await // client

@@ -6,7 +6,7 @@ use sallyport_plan::problem::judge_endpoint;
 use sallyport_plan::status::{self, EndpointFacts};
 use sallyport_plan::tunnels_cut;
 
-use super::{Again, finalizer, now};
+use super::{Again, finalizer, is_anothers, now};
 use crate::context::Context;
 use crate::error::Error;
 use crate::report;
@@ -14,6 +14,9 @@ use crate::report;
 /// One endpoint.
 pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
     let Some(endpoint) = ctx.world.endpoints.get(key) else { return Ok(None) }; // cache
+    if is_anothers(ctx, &ObjectKey::new(&key.namespace, &endpoint.spec.site_ref.name)) {
+        return Ok(None);
+    }
     let facts = observe(ctx, key, &endpoint); // cache, pure
     if finalizer::keep(ctx, &*endpoint, facts.leaving.as_ref()).await? == finalizer::Kept::Released {
         // client

@@ -13,13 +13,14 @@ pub mod site;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sallyport_plan::catalogue::ObjectKey;
+use sallyport_plan::catalogue::{ObjectKey, region_key};
+use sallyport_plan::status::{self, Trouble};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::context::{Context, Shared};
 use crate::error::Error;
-use crate::kinds::Kind;
+use crate::kinds::{Kind, Ours};
 use crate::queue::Outcome;
 
 /// When to look again, if nothing changes before.
@@ -38,6 +39,15 @@ pub async fn work(ctx: Shared) {
         }
     }
     while workers.join_next().await.is_some() {}
+}
+
+/// Reads the keys of all authorities first, so that nothing else finds them not ready yet.
+pub async fn authorities(ctx: &Shared) {
+    for key in ctx.world.authorities.snapshot().keys() {
+        if let Err(error) = authority::reconcile(ctx, key).await {
+            log(Kind::CertificateAuthority, key, &error);
+        }
+    }
 }
 
 async fn worker(ctx: Shared, kind: Kind) {
@@ -89,6 +99,16 @@ fn log(kind: Kind, key: &ObjectKey, error: &Error) {
     }
 }
 
+/// Whether an object is in a namespace that this operator may not handle, and another one has spoken for it.
+fn handled_elsewhere<K: Ours, T>(object: &K, state: &Result<T, Trouble>) -> bool {
+    state.as_ref().is_err_and(Trouble::is_out_of_scope) && status::is_anothers(object.status())
+}
+
+/// Whether a site belongs to another operator's region.
+fn is_anothers(ctx: &Context, site: &ObjectKey) -> bool {
+    ctx.world.sites.get(site).is_some_and(|site| ctx.is_anothers(&region_key(&site)))
+}
+
 /// The one clock of the reconciles.
 fn now() -> Timestamp {
     Timestamp::now()
@@ -109,8 +129,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// What to do after a trouble was reported: what passes by itself is tried again, later and later; what somebody must
 /// put right is looked at now and then; the rest waits for the object that it is about.
-fn after_trouble(again: Again, trouble: sallyport_plan::status::Trouble) -> Result<Again, Error> {
-    use sallyport_plan::status::Trouble;
+fn after_trouble(again: Again, trouble: Trouble) -> Result<Again, Error> {
     match trouble {
         Trouble::Api { .. } | Trouble::Issue(_) | Trouble::Starting(_) => Err(Error::Trouble(trouble)),
         Trouble::ForeignObject(_)

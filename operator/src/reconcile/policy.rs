@@ -14,6 +14,10 @@ use crate::report;
 /// One policy.
 pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
     let Some(policy) = ctx.world.policies.get(key) else { return Ok(None) }; // cache
+    let region = ObjectKey::new(&key.namespace, &policy.spec.region_ref.name);
+    if ctx.is_anothers(&region) {
+        return Ok(None);
+    }
     let Some(judged) = observe(ctx, &policy) else { return Ok(None) }; // cache, pure
     let status = status::policy(&policy, &judged, now()); // pure
     report::status(ctx, &*policy, status).await // client

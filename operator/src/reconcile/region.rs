@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::certificate::ready_to_write;
 use super::secret::{Order, bring_about};
-use super::{Again, after_trouble, now, sooner, until};
+use super::{Again, after_trouble, handled_elsewhere, now, sooner, until};
 use crate::authorities::Signer;
 use crate::cache::Watch;
 use crate::context::Context;
@@ -36,6 +36,9 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
         Ok(plan) => build(ctx, key, plan).await, // client
         Err(trouble) => Err(trouble.clone()),
     };
+    if handled_elsewhere(&*region, &built) {
+        return Ok(None);
+    }
     let facts = observe(ctx, key, &region, plan.as_ref().ok(), built.as_ref().err()); // cache
     if is_settling(ctx, &region, &facts) {
         return Ok(Some(SETTLING));

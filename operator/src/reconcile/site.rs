@@ -14,6 +14,9 @@ use crate::report;
 /// One site.
 pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
     let Some(site) = ctx.world.sites.get(key) else { return Ok(None) }; // cache
+    if ctx.is_anothers(&region_key(&site)) {
+        return Ok(None);
+    }
     let facts = observe(ctx, key, &site); // cache, pure
     if finalizer::keep(ctx, &*site, facts.leaving.as_ref()).await? == finalizer::Kept::Released {
         // client

@@ -137,6 +137,13 @@ pub fn needs_write<S: PartialEq>(old: Option<&S>, new: &S) -> bool {
     old != Some(new)
 }
 
+/// Whether another operator speaks for an object that this one may not handle: two releases with namespaces of their own
+/// must not write over each other for ever.
+pub fn is_anothers<S: Conditioned>(old: Option<&S>) -> bool {
+    let ready = old.and_then(|old| old.conditions().iter().find(|c| c.type_ == condition::READY));
+    ready.is_some_and(|ready| ready.reason != super::trouble::NAMESPACE_NOT_PERMITTED)
+}
+
 /// The new `Ready` condition, if it is another than before: worth an Event.
 pub fn ready_changed<'a, S: Conditioned>(old: Option<&S>, new: &'a S) -> Option<&'a Condition> {
     let ready = new.conditions().iter().find(|c| c.type_ == condition::READY)?;

@@ -12,7 +12,7 @@ mod trouble;
 
 pub use authority::authority;
 pub use certificate::{Issued, certificate};
-pub use conditions::{Conditioned, Standing, Verdict, needs_write, ready_changed};
+pub use conditions::{Conditioned, Standing, Verdict, is_anothers, needs_write, ready_changed};
 pub use device::{DeviceFacts, device};
 pub use endpoint::{EndpointFacts, endpoint};
 pub use policy::policy;

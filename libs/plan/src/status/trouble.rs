@@ -5,6 +5,9 @@ use crate::catalogue::ObjectKey;
 use crate::problem::Problem;
 use crate::status::{Standing, Verdict};
 
+/// The reason of an object in a namespace that the operator may not handle.
+pub(super) const NAMESPACE_NOT_PERMITTED: &str = "NamespaceNotPermitted";
+
 /// What keeps the operator from doing its work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
@@ -79,11 +82,16 @@ impl Trouble {
             Self::AuthorityNotReady(_) => "AuthorityNotReady",
             Self::ForeignObject(_) => "ForeignObject",
             Self::Issue(_) => "IssueFailed",
-            Self::NamespaceNotForRegions(_) | Self::NamespaceNotForSites(_) => "NamespaceNotPermitted",
+            Self::NamespaceNotForRegions(_) | Self::NamespaceNotForSites(_) => NAMESPACE_NOT_PERMITTED,
             Self::NotPermitted { .. } => "NotPermitted",
             Self::Spec(problem) => problem.reason(),
             Self::Starting(_) => "Starting",
         }
+    }
+
+    /// Whether the object is in a namespace that this operator may not handle; another may.
+    pub fn is_out_of_scope(&self) -> bool {
+        matches!(self, Self::NamespaceNotForRegions(_) | Self::NamespaceNotForSites(_))
     }
 
     /// Whether it goes away without anybody's doing.
