@@ -98,7 +98,8 @@ region() {
     kubectl get dmz,ca,csite,tep,tcert,mdev,apol --all-namespaces
 }
 
-samples() { kubectl apply --server-side --filename "$SAMPLES"; }
+# Whatever a reader has changed since, a suspension say, is again as in the samples.
+samples() { kubectl apply --server-side --force-conflicts --filename "$SAMPLES"; }
 
 # A region takes the chart's image when it is created and keeps it until told otherwise.
 gateways_of_this_build() {

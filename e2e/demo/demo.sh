@@ -30,16 +30,18 @@ up() {
 where_next() {
   cat <<END
 
-Done in $SECONDS s. Where to look next:
+Done in $SECONDS s. Where to look next, after
   export KUBECONFIG=$KUBECONFIG SALLYPORT_CONFIG=$SALLYPORT_CONFIG PATH=\$PATH:$BIN:$CACHE/bin
-  kubectl -n $REGION_SPACE describe dmz $REGION              what the region is made of, and its firewall addresses
-  kubectl -n $SITE_SPACE describe tep $ENDPOINT            who is connected, since when, from where
-  kubectl -n $SITE_SPACE patch csite hospices-rhone --type merge -p '{"spec":{"suspended":true}}'    cuts the site at once
-  kubectl -n $RELEASE_SPACE logs deployment/$RELEASE     the operator's decisions
-  tail -f $STATE/agent.log                  the hospital's agent
+
+  kubectl -n $REGION_SPACE describe dmz $REGION         # what the region is made of
+  kubectl -n $SITE_SPACE describe tep $ENDPOINT             # who is connected, since when, from where
+  kubectl -n $RELEASE_SPACE logs deployment/$RELEASE   # what the operator decided
+  tail -f $STATE/agent.log                # what the hospital's agent does
+  # The scanner's page, until it had no traffic for 15 minutes:
   curl --cacert $(site_has CERTIFICATE) --resolve scanner.$SITE:$(port_of_console):127.0.0.1 $(page_url)
-                                                             the scanner's page, until 15 minutes without traffic
-  make demo-down                                             removes the demo; the lab stays
+  # The customer says stop: tunnels and sessions are cut at once. The next make demo takes it back.
+  kubectl -n $SITE_SPACE patch csite hospices-rhone --type merge --patch '{"spec": {"suspended": true}}'
+  make demo-down                                          # removes the demo; the lab stays
 END
 }
 
