@@ -10,7 +10,7 @@ names=${SALLYPORT_LAB:-/var/lib/sallyport-lab}/images.env
 . "$names"
 : "${OPERATOR_IMAGE:?make images}" "${GATEWAY_IMAGE:?make images}"
 
-helm upgrade --install sallyport charts/sallyport --namespace sallyport-system --create-namespace --wait --timeout 3m \
+helm upgrade --install sallyport charts/sallyport --namespace sallyport-system --create-namespace --take-ownership --wait --timeout 3m \
   --set operator.image.repository="${OPERATOR_IMAGE%:*}" --set operator.image.tag="${OPERATOR_IMAGE##*:}" \
   --set gateway.image.repository="${GATEWAY_IMAGE%:*}" --set gateway.image.tag="${GATEWAY_IMAGE##*:}" \
   --set 'namespaces.regions={dmz-frankfurt,e2e-api,e2e-dmz}' \
