@@ -24,20 +24,23 @@ install() {
 release() { helm list --namespace "$RELEASE_SPACE" --all --short --filter "^$RELEASE\$" "$@"; }
 release_of_demo() { release --selector "$DEMO_LABEL=true"; }
 
-# In the lab the tests use the same release: whoever installs leaves the other's namespaces served.
-chart() {
+# In the lab the tests use the same release: whoever installs leaves the other's namespaces served, and who comes at the same
+# moment is refused by helm, and tries again.
+chart() { install_chart || { sleep 5; install_chart; }; }
+
+install_chart() {
   local old='{}' label=(--labels "$DEMO_LABEL=true")
   if [ -n "$(release)" ]; then
-    old=$(helm get values "$RELEASE" --namespace "$RELEASE_SPACE" --output json)
+    old=$(helm get values "$RELEASE" --namespace "$RELEASE_SPACE" --output json) || return 1
     if [ -z "$(release_of_demo)" ]; then
       ! own_cluster || die "release $RELEASE in $RELEASE_SPACE was not made by the demo, which would change its settings" \
         "use another cluster, or remove it: helm uninstall $RELEASE --namespace $RELEASE_SPACE"
       label=()
     fi
   fi
-  values "$old" >"$STATE/values.json"
-  helm upgrade --install "$RELEASE" "$REPO/charts/sallyport" --namespace "$RELEASE_SPACE" --create-namespace \
-    "${label[@]}" --values "$STATE/values.json"
+  values "$old" >"$STATE/values.json" &&
+    helm upgrade --install "$RELEASE" "$REPO/charts/sallyport" --namespace "$RELEASE_SPACE" --create-namespace \
+      "${label[@]}" --values "$STATE/values.json"
 }
 
 values() { # OLD

@@ -56,11 +56,12 @@ release_by_force() {
 }
 
 remove_chart() {
-  local kept='' definitions=keep kind namespaces
+  local kept='' definitions=keep others kind
+  others=$(served_besides)
   if [ -z "$(release_of_demo)" ]; then
     kept="Sallyport stays: the demo found it installed"
-  elif mapfile -t namespaces < <(served); ! nothing_left "${namespaces[@]}"; then
-    kept="Sallyport stays: it serves more than the demo's region and site (kubectl get sallyport -A)"
+  elif [ -n "$others" ]; then
+    kept="Sallyport stays, since it serves $others; to remove it: helm uninstall $RELEASE -n $RELEASE_SPACE"
   else
     foreign_definitions || definitions=remove
     helm uninstall "$RELEASE" --namespace "$RELEASE_SPACE" --wait --timeout 90s
@@ -77,8 +78,9 @@ remove_chart() {
   echo "$kept"
 }
 
-# Namespaces in which the release's operator may act.
-served() {
+# Namespaces other than the demo's in which the release's operator acts: the tests', say.
+served_besides() {
   helm get values "$RELEASE" --namespace "$RELEASE_SPACE" --output json |
-    jq --raw-output '.namespaces | (.regions + .sites) | unique[]'
+    jq --raw-output --arg region "$REGION_SPACE" --arg site "$SITE_SPACE" \
+      '.namespaces | (.regions // []) + (.sites // []) - [$region, $site] | unique | join(", ")'
 }
