@@ -22,20 +22,26 @@ pub async fn child(ctx: &Context, kind: Kind, namespace: &str, owner: &Owner, ch
         Some(object) => Some((*object).clone()),
         None => found(api.get(&child.name).await).map_err(Error::api(format!("read {} {key}", child.kind.label())))?,
     };
-    let observed = match observed {
-        Some(object) if !labels::is_controlled_by(&object.metadata, &owner.uid) => {
-            return Err(foreign(child.kind, &key));
-        }
-        other => other.map(|object| value(&object, &child.object)),
-    };
-    if observed.as_ref().is_some_and(|observed| drift::covers(&child.object, observed)) {
+    if observed.as_ref().is_some_and(|object| !labels::is_controlled_by(&object.metadata, &owner.uid)) {
+        return Err(foreign(child.kind, &key));
+    }
+    let covered = |object: &DynamicObject| drift::covers(&child.object, &value(object, &child.object));
+    if observed.as_ref().is_some_and(covered) {
         return Ok(());
     }
     tracing::info!(kind = child.kind.label(), object = %key, owner = owner.name, "applying");
     ctx.metrics.writes.with_label_values(&[child.kind.label(), "apply"]).inc();
     let parameters = PatchParams::apply(&kind.manager()).force();
     let applied = api.patch(&child.name, &parameters, &Patch::Apply(&child.object)).await;
-    let applied = applied.map_err(Error::api(format!("apply {} {key}", child.kind.label())))?;
+    let applied = match (applied, observed) {
+        // An apply merges lists by their elements' keys. Where somebody changed such a key (a port's number), ours beside
+        // theirs can be invalid (two ports of one name): then theirs is replaced without applying first.
+        (Err(kube::Error::Api(status)), Some(observed)) if status.code == 422 => {
+            tracing::debug!(kind = child.kind.label(), object = %key, reason = status.message, "apply is invalid");
+            observed
+        }
+        (applied, _) => applied.map_err(Error::api(format!("apply {} {key}", child.kind.label())))?,
+    };
     let applied = correct(ctx, &api, kind, child, applied).await?;
     remember(ctx, child.kind, applied);
     Ok(())
