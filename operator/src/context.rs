@@ -7,7 +7,6 @@ use std::sync::Mutex;
 use kube::Client;
 use kube::runtime::events::Recorder;
 use sallyport_plan::catalogue::ObjectKey;
-use tokio::time::Instant;
 
 use crate::authorities::Authorities;
 use crate::cli::Run;
@@ -16,6 +15,7 @@ use crate::control::publisher::Publisher;
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::report::Written;
 use crate::world::World;
 
 /// What every reconcile has at hand.
@@ -43,7 +43,7 @@ pub struct Context {
     /// Metrics.
     pub metrics: Metrics,
     /// When each status was last written.
-    pub written: Mutex<HashMap<(Kind, ObjectKey), Instant>>,
+    pub written: Mutex<HashMap<(Kind, ObjectKey), Written>>,
 }
 
 /// Shared by all tasks.

@@ -18,8 +18,20 @@ use crate::kinds::Ours;
 
 /// Counts of a busy region change all the time; people look once a second at most.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// A status that was not written for this long is calm: whatever comes next is told at once.
+const CALM: Duration = Duration::from_secs(10);
+/// So many flips of an object that is not calm are told at once; then it waits like everything else. Should another
+/// program write the same status, this is all the harm it can do.
+const MOST_FLIPS: u32 = 5;
 /// The API server takes 1024 bytes in an Event's note.
 const MAX_NOTE: usize = 1000;
+
+/// When an object's status was last written.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    at: Instant,
+    flips: u32,
+}
 
 /// Writes a status if it differs. `Some` says that it is to be written later, after this long.
 pub async fn status<K: Ours>(ctx: &Context, object: &K, new: K::Status) -> Result<Option<Duration>, Error> {
@@ -57,14 +69,20 @@ fn too_soon<K: Ours>(ctx: &Context, object: &K, new: &K::Status, key: &ObjectKey
     let mut written = ctx.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let now = Instant::now();
     if written.len() > 10_000 {
-        written.retain(|_, at| now.duration_since(*at) < INTERVAL);
+        written.retain(|_, w| now.duration_since(w.at) < CALM);
     }
-    let last = written.get(&(K::KIND, key.clone())).copied();
-    let wait = last.and_then(|last| INTERVAL.checked_sub(now.duration_since(last))).filter(|wait| !wait.is_zero());
-    if let Some(wait) = wait.filter(|_| !flips(object, new)) {
+    let before = written.get(&(K::KIND, key.clone())).copied();
+    let Some(before) = before.filter(|before| now.duration_since(before.at) < CALM) else {
+        written.insert((K::KIND, key.clone()), Written { at: now, flips: 0 });
+        return None;
+    };
+    let wait = INTERVAL.saturating_sub(now.duration_since(before.at));
+    let at_once = flips(object, new) && before.flips < MOST_FLIPS;
+    if !wait.is_zero() && !at_once {
         return Some(wait);
     }
-    written.insert((K::KIND, key.clone()), now);
+    let flips = before.flips + u32::from(at_once);
+    written.insert((K::KIND, key.clone()), Written { at: now, flips });
     None
 }
 

@@ -137,7 +137,9 @@ fn one(ctx: &Shared, key: &ObjectKey, period: u64, regions: &mut BTreeMap<Object
     let old = ctx.publisher.remember(key, Some(compiled.clone())).unwrap_or_default();
     tell_status(ctx, key, &old, &compiled);
     let authority = ObjectKey::new(&key.namespace, &region.spec.certificate_authority_ref.name);
-    if let Some(signer) = ctx.authorities.get(&authority) {
+    // Without its key an authority vouches for nobody new, but what was vouched for must still be revocable.
+    let last = || regions.get(key)?.news.borrow().as_ref().map(|last| last.signer.clone());
+    if let Some(signer) = ctx.authorities.get(&authority).or_else(last) {
         let state = regions.entry(key.clone()).or_insert_with(|| Region::new(id.clone()));
         if let Err(error) = state.publish(ctx, key, &id, &compiled, signer, period) {
             tracing::error!(region = %key, reason = %error, "offers are not signed; gateways keep what they have");
