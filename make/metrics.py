@@ -20,7 +20,7 @@ WORDS = {
     # Ratios and alerts that a person would otherwise have to find out.
     "sallyport_gateway_cloned_endpoints_total": "`increase(...[1h]) > 0`: two agents hold one certificate; look at once",
     "sallyport_gateway_configurations_refused_total": "`increase(...[10m]) > 0`: gateway and operator disagree; the region's condition says why",
-    "sallyport_gateway_certificate_not_after_seconds": "`... - time() < 86400`: renewal fails",
+    "sallyport_gateway_certificate_not_after_seconds": "`... - time() < 4 * 3600`: they live 24 h and are renewed at 16 h, so renewal fails",
     "sallyport_operator_leader": "`sum(...) < 1` for 1 min: nobody works",
     "sallyport_operator_watch_errors_total": "`rate(...[5m]) > 0.1`: the API server or a right is missing",
     "sallyport_agent_tunnels": "`< 1` for 1 min: the site is cut off; `sallyport-agent check` says why",
