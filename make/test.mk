@@ -19,9 +19,11 @@ test-unit: ## every test that needs no cluster
 .PHONY: test-api
 test-api: ## tests against an API server: admission (admit_*) and reconciling (api_*)
 	@echo "== admission and API tests"
+	@$(CLUSTER) e2e/install.sh
 	@$(CLUSTER) cargo test --package sallyport-e2e --test 'admit_*' --test 'api_*'
 
 .PHONY: test-e2e
 test-e2e: ## tests of everything together (e2e_*): operator, gateways, agents, engineers
 	@echo "== end-to-end tests"
+	@$(CLUSTER) e2e/install.sh
 	@$(CLUSTER) cargo test --package sallyport-e2e --test 'e2e_*'
