@@ -67,27 +67,12 @@ pub async fn addresses(gateway: &Gateway, surroundings: &Surroundings) -> Result
 pub async fn tcp(addresses: &[SocketAddr]) -> Result<TcpStream, DialError> {
     let mut last = None;
     for address in addresses {
-        let error = match timeout(STEP, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                keep_alive(&stream);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => error,
-            Err(_elapsed) => io::ErrorKind::TimedOut.into(),
-        };
-        last = Some(DialError::Tcp { address: *address, source: error });
+        match sallyport_runtime::dial::connect(address, STEP).await {
+            Ok(stream) => return Ok(stream),
+            Err(source) => last = Some(DialError::Tcp { address: *address, source }),
+        }
     }
     Err(last.unwrap_or_else(|| DialError::NoAddress { host: String::new(), why: "it has no address".to_owned() }))
-}
-
-/// The kernel then keeps the state of stateful firewalls, and small messages are not held back. A socket that refuses
-/// either still works.
-fn keep_alive(stream: &TcpStream) {
-    let keep_alive =
-        socket2::TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10));
-    if let Err(error) = socket2::SockRef::from(stream).set_tcp_keepalive(&keep_alive).and(stream.set_nodelay(true)) {
-        tracing::debug!(%error, "socket options not set");
-    }
 }
 
 /// The handshake, with the gateway's name checked.

@@ -16,9 +16,9 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use sallyport_runtime::dial;
 use sallyport_runtime::tls::{self, HandshakeFailure};
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -158,12 +158,7 @@ impl Dialler {
     async fn connect(&self) -> Result<Connection, Failure> {
         let (host, port) = &self.dial;
         let unreachable = |source| Failure::Unreachable { address: format!("{host}:{port}"), source };
-        let tcp = match timeout(DIAL_WITHIN, TcpStream::connect((host.as_str(), *port))).await {
-            Ok(tcp) => tcp.map_err(unreachable)?,
-            Err(_) => return Err(unreachable(io::ErrorKind::TimedOut.into())),
-        };
-        // Keystrokes must not wait for each other. A failure costs milliseconds, no more.
-        let _ = tcp.set_nodelay(true);
+        let tcp = dial::connect((host.as_str(), *port), DIAL_WITHIN).await.map_err(unreachable)?;
         let tls = tls::connect(Arc::clone(&self.config), self.name.clone(), tcp, DIAL_WITHIN).await;
         let tls = tls.map_err(|source| self.handshake(source))?;
         let (requests, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(|error| self.broken(&error))?;

@@ -46,8 +46,10 @@ open_console() {
   cat "$STATE/console.log"
   return 1
 }
-# The first JSON document of its output; before it is complete, jq fails.
-console_address() { jq --exit-status --raw-output 'select(.listen) | .listen' "$STATE/console.log"; }
+console_address() { # Fails while the JSON is missing, which is no error to jq, or not complete, which is one.
+  local address
+  address=$(jq --raw-output 'select(.listen) | .listen' "$STATE/console.log") && [ -n "$address" ] && echo "$address"
+}
 
 page_url() { echo "https://scanner.$SITE:$(port_of_console)/"; }
 port_of_console() { local address; address=$(console_address); echo "${address##*:}"; }

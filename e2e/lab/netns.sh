@@ -283,10 +283,12 @@ site_exec() { # NAME agent|device COMMAND...
 
 site_down() { # NAME
   local namespace
+  # By itself the link goes some time after its namespace, and the next site would find its name taken.
+  [ ! -f "$SITE/index" ] || ip link delete "site$(cat "$SITE/index")" 2>/dev/null || true
   for namespace in "$1-agent" "$1-device"; do
     if [ -e "/run/netns/$namespace" ]; then
       await 10 "processes in $namespace to end" emptied "$namespace" || true
-      ip netns delete "$namespace" # Its ends of links go with it, and so do the other ends.
+      ip netns delete "$namespace" # Its ends of links go with it.
     fi
     rm -rf "/etc/netns/$namespace"
   done

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod admin;
+pub mod dial;
 pub mod files;
 pub mod listen;
 pub mod metrics;
