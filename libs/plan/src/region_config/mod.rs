@@ -60,15 +60,23 @@ pub fn compile(
     };
     let mut compiled = Compiled { settings_problem, ..Compiled::default() };
     compiled.config.settings = Settings { offers_period, ..settings(key, region, authorities) };
-    let mut members: Vec<(&CustomerSite, &Device, DeviceId)> = Vec::new();
+    let mut sites = BTreeMap::new();
     for (site_key, site) in all.sites_of(key) {
         let Ok((id, _)) = judge_site(site, all) else { continue };
-        compiled.sites.insert(id.clone());
-        for (_, endpoint) in all.endpoints_of(site_key) {
+        compiled.sites.insert(id);
+        sites.insert(site_key, &**site);
+    }
+    // One pass over all endpoints and devices, not one per site: a namespace may hold a thousand of each.
+    let site_of = |namespace: &str, name: &str| sites.get(&ObjectKey::new(namespace, name)).copied();
+    for (endpoint_key, endpoint) in all.endpoints.iter() {
+        if let Some(site) = site_of(&endpoint_key.namespace, &endpoint.spec.site_ref.name) {
             add_endpoint(&mut compiled, site, endpoint, all);
         }
-        for (_, device) in all.devices_of(site_key) {
-            members.extend(add_device(&mut compiled, site, device, all).map(|id| (&**site, &**device, id)));
+    }
+    let mut members: Vec<(&CustomerSite, &Device, DeviceId)> = Vec::new();
+    for (device_key, device) in all.devices.iter() {
+        if let Some(site) = site_of(&device_key.namespace, &device.spec.site_ref.name) {
+            members.extend(add_device(&mut compiled, site, device, all).map(|id| (site, &**device, id)));
         }
     }
     for (_, policy) in all.policies_of(key) {

@@ -1,6 +1,12 @@
 //! Objects for the tests, and golden files.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "each test file uses a part"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
