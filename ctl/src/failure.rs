@@ -111,7 +111,8 @@ impl Failure {
         Some(match self {
             Self::Answer { code, .. } => match code.as_str() {
                 "approvalRequired" => {
-                    "ask the customer to widen the device's access ceiling, or choose another service"
+                    "choose a service that needs no approval; except for laboratory devices, the customer can also widen \
+                     the device's access ceiling"
                 }
                 "auditUnavailable" | "gatewayUnreachable" => "try again; if it stays so, tell the platform team",
                 "certificateExpired" => "renew your certificate",
