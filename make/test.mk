@@ -2,6 +2,7 @@
 
 .PHONY: test
 test: ## everything: checks, unit tests, a cluster, images, and the tests against them
+	@$(MAKE) lab-tools
 	@$(MAKE) verify
 	@$(MAKE) test-unit
 	@$(MAKE) lab-up
@@ -17,13 +18,14 @@ test-unit: ## every test that needs no cluster
 	@cargo test --package sallyport-e2e --lib
 
 .PHONY: test-api
+# One at a time: they share the operator, and some take it away.
 test-api: ## tests against an API server: admission (admit_*) and reconciling (api_*)
 	@echo "== admission and API tests"
 	@$(CLUSTER) e2e/install.sh
-	@$(CLUSTER) cargo test --package sallyport-e2e --test 'admit_*' --test 'api_*'
+	@$(CLUSTER) cargo test --package sallyport-e2e --test 'admit_*' --test 'api_*' -- --test-threads 1
 
 .PHONY: test-e2e
 test-e2e: ## tests of everything together (e2e_*): operator, gateways, agents, engineers
 	@echo "== end-to-end tests"
 	@$(CLUSTER) e2e/install.sh
-	@$(CLUSTER) cargo test --package sallyport-e2e --test 'e2e_*'
+	@$(CLUSTER) cargo test --package sallyport-e2e --test 'e2e_*' -- --test-threads 1
