@@ -96,10 +96,12 @@ fn plan(ctx: &Context, key: &ObjectKey, region: &DmzRegion) -> Result<Plan, Trou
 fn everything_seen(ctx: &Context, namespace: &str) -> Result<(), Trouble> {
     ready_to_write(ctx, namespace)?;
     for (kind, cache) in &ctx.world.children {
-        let what = || format!("watch {}s in namespace {namespace}", kind.label());
+        let what = || format!("watch {} in namespace {namespace}", kind.coordinates().3);
         match cache.watch(namespace) {
             Watch::Synced => {}
-            Watch::Starting => return Err(Trouble::Starting(format!("{}s of namespace {namespace}", kind.label()))),
+            Watch::Starting => {
+                return Err(Trouble::Starting(format!("{} of namespace {namespace}", kind.coordinates().3)));
+            }
             Watch::Failing { forbidden: true, why } => return Err(Trouble::NotPermitted { what: what(), why }),
             Watch::Failing { why, .. } => return Err(Trouble::Api { what: what(), why }),
         }
