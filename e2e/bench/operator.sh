@@ -105,7 +105,8 @@ deadline=$((SECONDS + 600))
 until [ "$(ready csite)" = "$SITES" ] && [ "$(ready tep)" = "$SITES" ] && [ "$(ready mdev)" = "$SITES" ]; do
   [ $SECONDS -lt $deadline ] || { echo "not Ready within 10 min: $(ready csite) sites, $(ready tep) endpoints, $(ready mdev) devices" >&2; exit 1; }
 done
-first=$(tail -n "+$began" "$LAB/audit.log" | grep -F '"resource":"customersites"' | grep -F '"verb":"create"' | head -n 1 | jq -r .requestReceivedTimestamp)
+# Read to the end: a reader that stops early would end the pipe with an error.
+first=$(tail -n "+$began" "$LAB/audit.log" | grep -F '"resource":"customersites"' | awk '/"verb":"create"/ && !n++' | jq -r .requestReceivedTimestamp)
 writes_since "$began" >"$work/writes"
 last=$(tail -n 1 "$work/writes" | cut -f 1)
 count=$(wc -l <"$work/writes")

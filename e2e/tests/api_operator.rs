@@ -296,10 +296,7 @@ fn hostile_text_changes_nothing_and_crashes_nothing() {
 #[test]
 fn another_operator_takes_over_when_the_leader_goes() {
     let holder = || {
-        get("sallyport-system", "lease", "sallyport")["spec"]["holderIdentity"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        get("sallyport-system", "lease", "sallyport")["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
     };
     let (leader, _) = eventually(SOON, "somebody leads", || {
         let holder = holder();

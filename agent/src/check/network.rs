@@ -244,7 +244,9 @@ fn clock(gateway: Option<Timestamp>, now: Timestamp, report: &mut Report) {
         );
     };
     let off = now.duration_since(theirs).abs().as_secs().unsigned_abs();
-    let seen = format!("{off} s from the gateway's: here {now}, there {theirs}");
+    // HTTP dates have whole seconds.
+    let here = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let seen = format!("{off} s from the gateway's: here {here}, there {theirs}");
     match off {
         CLOCK_FAILURE.. => {
             report.failed(NAME, seen, "set this host's clock, best by NTP: certificates are refused like this");

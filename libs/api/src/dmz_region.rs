@@ -215,16 +215,16 @@ fn default_size() -> String {
 pub struct SessionLimits {
     /// A session without traffic for this long ends (R23). 1m to 4h, default `15m`.
     #[serde(default = "default_idle")]
-    #[x_kube(validation = Rule::new("self.endsWith('d') ? false : duration(self) >= duration('1m') && duration(self) <= duration('4h')").message("idleTimeout: from 1m to 4h"))]
+    #[x_kube(validation = Rule::new("self.endsWith('d') ? false : duration(self) >= duration('1m') && duration(self) <= duration('4h')").message("spec.sessions.idleTimeout: from 1m to 4h"))]
     pub idle_timeout: Span,
     /// No session is longer than this, whatever a policy says. 1m to 24h, default `4h`.
     #[serde(default = "default_longest")]
-    #[x_kube(validation = Rule::new("self.endsWith('d') ? false : duration(self) >= duration('1m') && duration(self) <= duration('24h')").message("maxSession: from 1m to 24h"))]
+    #[x_kube(validation = Rule::new("self.endsWith('d') ? false : duration(self) >= duration('1m') && duration(self) <= duration('24h')").message("spec.sessions.maxSession: from 1m to 24h"))]
     pub max_session: Span,
     /// How long live sessions go on when their gateway is told to stop, for an upgrade for example. 0s to 1h,
     /// default `60s`.
     #[serde(default = "default_grace")]
-    #[x_kube(validation = Rule::new("self.endsWith('d') ? false : duration(self) <= duration('1h')").message("drainGrace: at most 1h"))]
+    #[x_kube(validation = Rule::new("self.endsWith('d') ? false : duration(self) <= duration('1h')").message("spec.sessions.drainGrace: at most 1h"))]
     pub drain_grace: Span,
 }
 

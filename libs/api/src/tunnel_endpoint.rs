@@ -26,7 +26,7 @@ use crate::common::{Condition, LocalRef};
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Connected","type":"string","jsonPath":".status.conditions[?(@.type==\"Connected\")].status"}"#,
     printcolumn = r#"{"name":"Site","type":"string","jsonPath":".spec.siteRef.name"}"#,
-    printcolumn = r#"{"name":"Gateways","type":"string","jsonPath":".status.tunnels[*].gateway"}"#,
+    printcolumn = r#"{"name":"Gateways","type":"string","jsonPath":".status.summary.gateways"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     validation = Rule::new("size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')").message("metadata.name: at most 63 lower-case letters, digits and hyphens; certificates carry it")
 )]
@@ -69,10 +69,21 @@ pub struct TunnelEndpointStatus {
     /// The identity that the endpoint's certificates carry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// For `kubectl get`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<EndpointSummary>,
     /// Tunnels that are up.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["gateway".into()]))]
     pub tunnels: Vec<TunnelStatus>,
+}
+
+/// For `kubectl get`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointSummary {
+    /// The gateways that hold a tunnel, separated by commas.
+    pub gateways: String,
 }
 
 /// A tunnel that is up.

@@ -1,6 +1,6 @@
 //! Logs on standard error: one JSON object a line for machines, text for people.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
@@ -35,6 +35,8 @@ impl FromStr for Format {
 pub fn init(format: Format, filter: &str) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(filter).map_err(|e| TelemetryError::Filter { why: e.to_string() })?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Colours are for eyes, not for files.
+    let subscriber = subscriber.with_ansi(io::stderr().is_terminal());
     let begun = match format {
         Format::Json => subscriber.json().flatten_event(true).with_span_list(false).finish().try_init(),
         Format::Text => subscriber.finish().try_init(),

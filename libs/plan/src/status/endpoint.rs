@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sallyport_api::TunnelEndpoint;
 use sallyport_api::common::condition;
-use sallyport_api::tunnel_endpoint::{TunnelEndpointStatus, TunnelStatus};
+use sallyport_api::tunnel_endpoint::{EndpointSummary, TunnelEndpointStatus, TunnelStatus};
 use sallyport_core::identity::{Identity, Role};
 use sallyport_core::name::{EndpointId, RegionId};
 
@@ -41,12 +41,17 @@ pub fn endpoint(endpoint: &TunnelEndpoint, facts: &EndpointFacts, now: Timestamp
         observed_generation: endpoint.metadata.generation,
         conditions: conditions(old, &verdict, vec![connected(&facts.tunnels)], endpoint.metadata.generation, now),
         identity,
+        summary: Some(EndpointSummary { gateways: gateways(&facts.tunnels).join(",") }),
         tunnels: facts.tunnels.clone(),
     }
 }
 
+fn gateways(tunnels: &[TunnelStatus]) -> Vec<&str> {
+    tunnels.iter().map(|t| t.gateway.as_str()).collect()
+}
+
 fn connected(tunnels: &[TunnelStatus]) -> More {
-    let gateways: Vec<_> = tunnels.iter().map(|t| t.gateway.as_str()).collect();
+    let gateways = gateways(tunnels);
     let (reason, message) = if gateways.is_empty() {
         ("NoTunnel", "no gateway holds a tunnel of this endpoint".to_owned())
     } else {
