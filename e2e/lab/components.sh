@@ -134,4 +134,5 @@ start_and_await() { # COMPONENT
   fi
 }
 
-ready_or_dead() { ready "$1" || ! running "$1"; }
+# Not `running`: a process that was just started has the command line of what starts it.
+ready_or_dead() { ready "$1" || gone "$(pid_of "$1")"; }
