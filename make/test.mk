@@ -10,6 +10,7 @@ test: ## everything: checks, unit tests, a cluster, images, and the tests agains
 	@$(MAKE) images
 	@$(MAKE) test-api
 	@$(MAKE) test-e2e
+	@$(MAKE) test-clean
 
 .PHONY: test-unit
 test-unit: ## every test that needs no cluster
@@ -29,3 +30,7 @@ test-e2e: ## tests of everything together (e2e_*): operator, gateways, agents, e
 	@echo "== end-to-end tests"
 	@$(CLUSTER) e2e/install.sh
 	@$(CLUSTER) cargo test --package sallyport-e2e --test 'e2e_*' -- --test-threads 1
+
+.PHONY: test-clean
+test-clean: ## removes what the tests left in the cluster
+	@$(CLUSTER) e2e/uninstall.sh

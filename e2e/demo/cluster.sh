@@ -97,6 +97,10 @@ region() {
     ready "$REGION_SPACE" dmzregion "$REGION" 180
   step "gateways are those of this build" "kubectl -n $REGION_SPACE describe dmz $REGION" gateways_of_this_build
   step "the agent's certificate is issued" "$TOLD" ready "$SITE_SPACE" tunnelcertificate "$ENDPOINT" 60
+}
+
+objects() {
+  title "The objects now"
   show "kubectl get dmz,ca,csite,tep,tcert,mdev,apol -A" "$TOLD" \
     kubectl get dmz,ca,csite,tep,tcert,mdev,apol --all-namespaces
 }

@@ -24,6 +24,7 @@ up() {
   site
   engineer
   no_route
+  objects
   where_next
 }
 
