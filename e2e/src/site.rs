@@ -64,6 +64,19 @@ impl Site {
         self.agent = Some(child);
     }
 
+    /// Kills the agent without a word of farewell.
+    pub fn kill_agent(&mut self) {
+        let config = self.path("agent.yaml");
+        run(Command::new("pkill").args([
+            "-KILL",
+            "--full",
+            &format!("sallyport-agent run --config {}", config.display()),
+        ]));
+        if let Some(mut agent) = self.agent.take() {
+            agent.wait().expect("it ended");
+        }
+    }
+
     /// Waits until the endpoint's status names that many gateways.
     pub fn wait_gateways(&self, number: usize) -> (Vec<String>, Duration) {
         eventually(Duration::from_secs(60), &format!("{} has tunnels to {number} gateways", self.name), || {

@@ -110,6 +110,23 @@ impl Drop for Operators {
 }
 
 #[test]
+fn an_agent_that_was_killed_comes_back_and_its_sessions_were_ended() {
+    let region = Region::ready();
+    let mut site = Site::connected(&region, "agent-killed");
+    let ada = region.engineer("ada@vendor.example", &["ct-service"]);
+    let connection = ada.connect(&site.scanner(), "console");
+    site.kill_agent();
+    let (code, words) = connection.ended();
+    assert_eq!(code, Some(6), "{words}");
+    let refused = output(&mut ada.ctl(&["connect", &site.scanner(), "--service", "ssh", "--reason", "test"]));
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    site.start_agent();
+    site.wait_gateways(2);
+    let ssh = ada.ssh(&site, "echo back");
+    assert!(ssh.status.success(), "{}", text(&ssh.stderr));
+}
+
+#[test]
 fn sessions_open_with_the_operator_gone() {
     let region = Region::ready();
     let site = Site::connected(&region, "alone");

@@ -8,6 +8,7 @@ mod file;
 
 use std::path::Path;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sallyport_audit::{Event, Record};
@@ -40,6 +41,9 @@ pub enum AuditError {
         /// What went wrong.
         why: String,
     },
+    /// The volume is so slow that it is as good as none.
+    #[error("the audit file takes no record within {PATIENCE:?}")]
+    Slow,
     /// An earlier error sealed the file.
     #[error("the audit file is sealed after an error; no session can open until the gateway is restarted")]
     Sealed,
@@ -48,7 +52,7 @@ pub enum AuditError {
 /// Appends records; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Audit {
-    queue: mpsc::Sender<Waiting>,
+    queue: mpsc::SyncSender<Waiting>,
     sealed: watch::Receiver<bool>,
 }
 
@@ -65,7 +69,7 @@ impl Audit {
     }
 
     fn start(file: AuditFile, gateway: Name) -> Result<Self, AuditError> {
-        let (queue, waiting) = mpsc::channel();
+        let (queue, waiting) = mpsc::sync_channel(QUEUE);
         let (seal, sealed) = watch::channel(false);
         std::thread::Builder::new()
             .name("audit".to_owned())
@@ -74,12 +78,19 @@ impl Audit {
         Ok(Self { queue, sealed })
     }
 
-    /// Appends and waits until the record is durable.
+    /// Appends and waits until the record is durable, but not for ever: a session's end or a configuration must not
+    /// hang on a volume that does. A record that came too late for its caller is still written.
     pub async fn append(&self, event: Event) -> Result<Receipt, AuditError> {
         let (done, receipt) = oneshot::channel();
         let waiting = Waiting { event, at: Timestamp::now(), done };
-        self.queue.send(waiting).map_err(|_| AuditError::Sealed)?;
-        receipt.await.map_err(|_| AuditError::Sealed)
+        self.queue.try_send(waiting).map_err(|error| match error {
+            mpsc::TrySendError::Full(_) => AuditError::Slow,
+            mpsc::TrySendError::Disconnected(_) => AuditError::Sealed,
+        })?;
+        match tokio::time::timeout(PATIENCE, receipt).await {
+            Ok(receipt) => receipt.map_err(|_| AuditError::Sealed),
+            Err(_) => Err(AuditError::Slow),
+        }
     }
 
     /// Waits until the file is sealed; for ever when it never is.
@@ -96,6 +107,12 @@ impl Audit {
         *self.sealed.borrow()
     }
 }
+
+/// Longest wait for a record. An audit volume slower than this is as good as none.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Records that wait at most: some ten seconds' worth of a slow disk, and a bound of memory (invariant I10).
+const QUEUE: usize = 8 * 1024;
 
 /// Most records that share one sync: bounds the time the first of them waits.
 const BATCH: usize = 1024;

@@ -7,6 +7,8 @@ pub mod stream;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls_pki_types::{CertificateDer, UnixTime};
+use sallyport_core::config::RegionConfig;
 use sallyport_core::engineer::Engineer;
 use sallyport_pki::inspect;
 use sallyport_runtime::tls;
@@ -16,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::doors::{self, Refused};
 use crate::gateway::Gateway;
+use crate::sessions;
 
 /// Who calls, and whether another replica already passed the call on.
 #[derive(Clone, Debug)]
@@ -24,6 +27,15 @@ pub struct Caller {
     pub engineer: Engineer,
     /// A forwarded call is answered here or not at all: calls never go round in circles.
     pub hop: Hop,
+    /// The engineer's certificate with what came with it. Empty for a forwarded call: the peer looked at it.
+    pub chain: Vec<CertificateDer<'static>>,
+}
+
+impl Caller {
+    /// Whether the engineer would be let in now. A connection may be older than the authorities that are trusted.
+    pub fn is_still_admitted(&self, config: &RegionConfig) -> bool {
+        self.hop == Hop::Forwarded || tls::admits(&sessions::authorities(config), &self.chain, UnixTime::now())
+    }
 }
 
 /// How a call came.
@@ -39,7 +51,8 @@ pub enum Hop {
 pub async fn serve(gateway: Arc<Gateway>, stream: TlsStream<TcpStream>, from: SocketAddr, stop: CancellationToken) {
     match engineer(&stream) {
         Ok(engineer) => {
-            let app = api::router(gateway, Caller { engineer, hop: Hop::First });
+            let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+            let app = api::router(gateway, Caller { engineer, hop: Hop::First, chain });
             doors::serve_http(stream, app, stop).await;
         }
         Err(refused) => refused.report(&gateway, "inner", from),

@@ -62,7 +62,11 @@ impl Passage {
             service: authorised.service().clone(),
             session: self.permit.session().to_owned(),
         };
-        let device = self.tunnel.open(target).await?;
+        let device = tokio::select! {
+            biased;
+            () = self.cut.cancelled() => return Err(OpenError::Draining),
+            device = self.tunnel.open(target) => device?,
+        };
         let place = self.meter.begin();
         Ok(Connected { device, meter: Arc::clone(&self.meter), _place: place, cut: self.cut.clone() })
     }

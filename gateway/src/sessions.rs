@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sallyport_core::access::decide;
-use sallyport_core::config::Protocol;
+use sallyport_core::config::{Protocol, RegionConfig};
 use sallyport_core::engineer::UserId;
 use sallyport_core::session::EndReason;
+use sallyport_pki::bundle::TrustBundle;
 use tokio::sync::watch;
 
 use crate::passage::Passage;
@@ -35,6 +36,8 @@ pub struct LiveSession {
     pub expires_at: Timestamp,
     /// Without traffic it ends after this long.
     pub idle: Duration,
+    /// The engineers' authorities that were trusted when it was opened.
+    authorities: TrustBundle,
     end: watch::Sender<Option<EndReason>>,
     over: watch::Sender<Option<EndReason>>,
 }
@@ -70,6 +73,11 @@ impl LiveSession {
     pub fn user(&self) -> &UserId {
         &self.passage.permit().authorised().engineer().user
     }
+}
+
+/// The engineers' authorities of a configuration; unreadable ones are none.
+pub fn authorities(config: &RegionConfig) -> TrustBundle {
+    TrustBundle::from_pem(&config.settings.engineer_authorities).unwrap_or_else(|_| TrustBundle::empty())
 }
 
 /// All sessions of this replica; ended ones are kept for a while so that their end can be told.
@@ -109,14 +117,20 @@ impl Sessions {
     /// beginning, taken again for each.
     pub async fn enforce(&self, in_force: &InForce) {
         let now = Timestamp::now();
+        let trusted = authorities(&in_force.config);
         let mut cut = Vec::new();
         for session in self.live() {
             let authorised = session.passage.permit().authorised();
             let again = decide(&in_force.config, authorised.engineer(), authorised.request(), now);
-            if again.as_ref().is_ok_and(|again| again.endpoint() == authorised.endpoint()) {
-                continue;
-            }
-            let why = again.map_or_else(|denied| denied.to_string(), |_| "the device moved".to_owned());
+            let why = match again {
+                Err(denied) => denied.to_string(),
+                Ok(again) if again.endpoint() != authorised.endpoint() => "the device moved".to_owned(),
+                // Which of them vouched for this engineer is not remembered, so the loss of one ends all.
+                Ok(_) if !session.authorities.certificates().all(|authority| trusted.contains(&authority)) => {
+                    "an engineers' authority is no longer trusted".to_owned()
+                }
+                Ok(_) => continue,
+            };
             tracing::info!(session = %session.id, device = %authorised.device(), reason = %why, "session withdrawn");
             session.end(EndReason::Withdrawn);
             cut.push(session);

@@ -112,6 +112,28 @@ async fn a_withdrawn_policy_cuts_before_it_is_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_is_no_longer_trusted_ends_its_engineers_sessions() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    let _agent = Agent::dial(&region.ca, &region.ca.endpoint("lyon", "agent"), &running, "a/0").await.unwrap();
+    operator.reported(|report| report.tunnels.len() == 1).await;
+    let ada = EngineerClient { ca: &region.ca, credential: region.ada(), running: &running };
+    let session = ada.opened("lyon/ct").await;
+    let mut stream = ada.stream(&session).await.unwrap();
+    echo(&mut stream, b"before").await;
+    let mut old = ada.connection().await;
+    let mut other = region.config();
+    other.settings.engineer_authorities = sallyport_testkit::EngineersCa::new().bundle().to_pem();
+    operator.put(&other).await.unwrap();
+    assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    assert!(ada.open("lyon/ct").await.is_err(), "the inner door does not know Ada any more");
+    // Nor does it over a connection from before.
+    let body = r#"{"device":"lyon/ct","service":"console","reason":"tube arcing"}"#;
+    let request = http::Request::post("/v1/sessions").header("host", "inner.example").body(body.into()).unwrap();
+    assert_eq!(old.send_request(request).await.unwrap().status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_site_loses_its_tunnel_and_gets_none() {
     let region = Region::new(1);
     let (running, mut operator) = region.ready(0, &region.config()).await;

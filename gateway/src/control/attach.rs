@@ -174,8 +174,9 @@ impl Attached {
             tracing::error!(generation, %error, "configuration could not be stored");
             return self.say(Out::Nack(wire::Nack { generation, reason: error.to_string() })).await;
         }
-        gateway.enforce(&next).await;
+        // The doors first: nobody comes in by what was, while what is there is cut.
         self.control.certificates.refresh();
+        gateway.enforce(&next).await;
         if let Err(error) = gateway.audit.append(Event::ConfigurationApplied { generation }).await {
             tracing::error!(generation, %error, "a configuration could not be recorded");
         }

@@ -99,6 +99,10 @@ fn device_view(id: &DeviceId, device: &Device, connected: bool) -> Value {
 async fn open(State(Call { gateway, caller }): State<Call>, body: Bytes) -> Result<Response, Problem> {
     let request: SessionRequest = serde_json::from_slice(&body)
         .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalidRequest", error.to_string()))?;
+    if !caller.is_still_admitted(&gateway.store.current().config) {
+        let message = "the authority of your certificate is not trusted any more, or your certificate ended";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "certificateNotTrusted", message));
+    }
     if caller.hop == Hop::First
         && let Some(answer) = ask_other_holder(&gateway, &caller, &request, &body).await
     {

@@ -65,7 +65,7 @@ async fn forwarded(State(gateway): State<Arc<Gateway>>, request: Request<Body>) 
     let Some(engineer) = engineer else {
         return Problem::new(StatusCode::BAD_REQUEST, "noEngineer", "a peer must name the engineer").into_response();
     };
-    match api::router(gateway, Caller { engineer, hop: Hop::Forwarded }).oneshot(request).await {
+    match api::router(gateway, Caller { engineer, hop: Hop::Forwarded, chain: Vec::new() }).oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     }

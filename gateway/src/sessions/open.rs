@@ -45,9 +45,6 @@ impl OpenRefused {
     }
 }
 
-/// Longest wait for the start record. An audit volume slower than this is as good as none.
-const RECORD_WITHIN: Duration = Duration::from_secs(10);
-
 /// Opens a session on this replica, through the tunnel that it holds.
 pub async fn open(
     gateway: &Arc<Gateway>,
@@ -97,6 +94,7 @@ async fn try_open(
         opened_at: now,
         expires_at: now + limits.longest,
         idle: limits.idle,
+        authorities: super::authorities(&gateway.store.current().config),
         end: watch::Sender::new(None),
         over: watch::Sender::new(None),
     });
@@ -145,8 +143,10 @@ async fn record(gateway: &Gateway, id: &str, authorised: Authorised, limits: Lim
         incident: authorised.request().incident.clone(),
         max_seconds: limits.longest.as_secs(),
     };
-    let receipt = tokio::time::timeout(RECORD_WITHIN, gateway.audit.append(event)).await;
-    let receipt = receipt.ok().and_then(Result::ok).ok_or(OpenRefused::AuditUnavailable)?;
+    let receipt = gateway.audit.append(event).await.map_err(|error| {
+        tracing::error!(session = id, %error, "no session without its record");
+        OpenRefused::AuditUnavailable
+    })?;
     Ok(Permit::grant(id.to_owned(), authorised, receipt))
 }
 

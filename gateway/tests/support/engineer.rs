@@ -4,6 +4,7 @@ use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use sallyport_gateway::run::Running;
@@ -60,15 +61,24 @@ impl EngineerClient<'_> {
         Err(format!("{status} {}", body["code"].as_str().unwrap_or_default()))
     }
 
+    /// A connection that stays open.
+    pub async fn connection(&self) -> SendRequest<Body> {
+        self.connect().await.unwrap()
+    }
+
     async fn send(&self, request: Request<Body>) -> Result<http::Response<Incoming>, String> {
+        self.connect().await?.send_request(request).await.map_err(|error| error.to_string())
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Body>, String> {
         let config = tls::client(Some(&material(&self.credential)), &self.ca.bundle(), &[b"http/1.1"]).unwrap();
         let tcp = TcpStream::connect(self.running.listen.inner).await.map_err(|error| error.to_string())?;
         let name = rustls_pki_types::ServerName::try_from("inner.example").unwrap();
         let stream = tokio_rustls::TlsConnector::from(config).connect(name, tcp).await;
         let stream = TokioIo::new(stream.map_err(|error| error.to_string())?);
-        let (mut send, connection) =
+        let (send, connection) =
             hyper::client::conn::http1::handshake(stream).await.map_err(|error| error.to_string())?;
         tokio::spawn(connection.with_upgrades());
-        send.send_request(request).await.map_err(|error| error.to_string())
+        Ok(send)
     }
 }

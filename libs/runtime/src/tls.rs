@@ -22,6 +22,7 @@ use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms};
 use webpki::aws_lc_rs as algorithms;
 
+pub use clients::admits;
 pub use config::{ClientAuth, client, client_expecting, server};
 pub use door::{Door, connect};
 pub use expected::ExpectedServer;

@@ -8,9 +8,10 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
+use sallyport_pki::bundle::TrustBundle;
 
-use super::TlsError;
 use super::anchors::Anchors;
+use super::{Profile, TlsError};
 
 #[derive(Debug)]
 pub(super) struct CurrentClients {
@@ -24,6 +25,14 @@ impl CurrentClients {
         let against_all = against(anchors.all(), &provider).ok_or(TlsError::Trust)?;
         Ok(Self { anchors, against_all, provider })
     }
+}
+
+/// Whether a client's chain, as a handshake gave it, would be let in by a door that trusts `trust` now. For what is
+/// asked over a connection whose handshake was long ago: connections are not verified again by themselves.
+pub fn admits(trust: &TrustBundle, chain: &[CertificateDer<'_>], now: UnixTime) -> bool {
+    let Some((leaf, intermediates)) = chain.split_first() else { return false };
+    let verifier = Anchors::new(trust).and_then(|anchors| CurrentClients::new(anchors, Profile::Strict.provider()));
+    verifier.is_ok_and(|verifier| verifier.verify_client_cert(leaf, intermediates, now).is_ok())
 }
 
 fn against(roots: Arc<RootCertStore>, provider: &Arc<CryptoProvider>) -> Option<Arc<dyn ClientCertVerifier>> {
