@@ -212,6 +212,10 @@ async fn every_door_refuses_and_counts_the_wrong_party() {
         let client = EngineerClient { ca, credential: wrong, running: &running };
         assert!(client.open("lyon/ct").await.is_err());
     }
+    for wrong in [ca.endpoint("lyon", "agent"), ca.operator(), foreign.gateway("frankfurt-gateway-1"), region.ada()] {
+        assert!(support::peer_answers(ca, &wrong, &running).await.is_err());
+    }
+    support::peer_answers(ca, &ca.gateway("frankfurt-gateway-1"), &running).await.unwrap();
     let counted =
         |door: &str, reason: &str| running.gateway.metrics.handshakes_refused.with_label_values(&[door, reason]).get();
     // The client learns of the refusal before the server has counted it.
@@ -219,6 +223,7 @@ async fn every_door_refuses_and_counts_the_wrong_party() {
         counted("outer", "roleSwapped") == 2
             && counted("outer", "expired") == 1
             && counted("control", "roleSwapped") >= 2
+            && counted("peer", "roleSwapped") == 2
             && counted("inner", "expired") == 1
             && counted("outer", "unknownIssuer") + counted("outer", "badSignature") == 2
             && counted("inner", "unknownIssuer") == 2

@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sallyport_core::config::{Device, Endpoint, Policy, Protocol, RegionConfig, Service, Settings};
+use sallyport_core::identity::Role;
 use sallyport_core::level::{AccessLevel, DeviceClass};
 use sallyport_core::name::Name;
 use sallyport_gateway::place::{Listen, Place};
 use sallyport_gateway::run::{self, Running};
-use sallyport_runtime::tls::{self, KeyMaterial};
+use sallyport_runtime::tls::{self, ExpectedServer, KeyMaterial};
 use sallyport_testkit::{Ca, Credential, EngineersCa, eventually};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -150,6 +151,21 @@ pub async fn readyz(running: &Running) -> String {
     let mut answer = String::new();
     tcp.read_to_string(&mut answer).await.unwrap();
     answer
+}
+
+/// Asks the peer port with a certificate; the error says that no answer came.
+pub async fn peer_answers(ca: &Ca, credential: &Credential, running: &Running) -> Result<(), String> {
+    let expected = ExpectedServer::new(ca.region().clone(), |role| matches!(role, Role::Gateway(_)));
+    let config = tls::client_expecting(expected, Some(&material(credential)), &ca.bundle(), &[b"http/1.1"]).unwrap();
+    let tcp = TcpStream::connect(running.listen.peer).await.unwrap();
+    let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
+    let stream = tokio_rustls::TlsConnector::from(config).connect(name, tcp).await;
+    let mut stream = stream.map_err(|error| error.to_string())?;
+    let request = b"GET /v1/peer/status HTTP/1.1\r\nhost: peer\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.map_err(|error| error.to_string())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.map_err(|error| error.to_string())?;
+    if answer.contains("200 OK") { Ok(()) } else { Err(answer) }
 }
 
 pub fn material(credential: &Credential) -> KeyMaterial {
