@@ -32,7 +32,7 @@ golden: ## updates every expected output in the tree; read the diff before you c
 	@UPDATE_GOLDEN=1 cargo test --quiet --workspace --exclude sallyport-e2e $(FEATURES)
 
 .PHONY: deny
-deny: ## licences, banned crates and duplicates, by cargo-deny
+deny: ## licences, banned crates, duplicates and known vulnerabilities, by cargo-deny (needs the Internet)
 	@command -v cargo-deny >/dev/null || { echo "error: cargo-deny is not installed"; \
 	  echo "  remedy: cargo install --locked cargo-deny"; exit 1; } >&2
 	@cargo deny check
