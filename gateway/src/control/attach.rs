@@ -145,6 +145,7 @@ impl Attached {
                 self.control.certificates.forget_asked(Some(refused.purpose()));
                 Ok(())
             }
+            In::Enrolled(_) => Ok(()),
             In::Trust(bundle) => {
                 if let Err(error) = self.control.certificates.trust(&bundle.certificates) {
                     tracing::error!(%error, "the trust bundle from the operator is unusable; the one before stays");

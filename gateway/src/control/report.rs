@@ -11,6 +11,8 @@ pub(super) fn of(gateway: &Gateway) -> wire::Report {
         since_ms: live.since.as_millisecond(),
         from: live.from.to_string(),
         agent_version: live.agent_version,
+        certificate: None,
+        trust_digest: String::new(),
     });
-    wire::Report { tunnels: tunnels.collect(), sessions: *gateway.sessions.count().borrow() }
+    wire::Report { tunnels: tunnels.collect(), sessions: *gateway.sessions.count().borrow(), certificates: Vec::new() }
 }

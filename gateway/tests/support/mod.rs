@@ -100,6 +100,7 @@ impl Region {
             Service { port: 443, protocol: Protocol::Https, examination_safe: true },
         )]);
         let device = |class| Device {
+            suspended: false,
             site: "lyon/hospital".parse().unwrap(),
             endpoint: "lyon/agent".parse().unwrap(),
             customer: "Hospital".to_owned(),

@@ -129,7 +129,12 @@ impl Operator {
                 self.certified.insert(purpose.into());
             }
             FromThem::Report(report) => self.report = report,
-            FromThem::Attached(_) | FromThem::Ack(_) | FromThem::Nack(_) => {}
+            FromThem::Attached(_)
+            | FromThem::Ack(_)
+            | FromThem::Nack(_)
+            | FromThem::Enrol(_)
+            | FromThem::TrustAck(_)
+            | FromThem::TrustNack(_) => {}
         }
     }
 

@@ -27,6 +27,33 @@ pub struct RegionRef {
     pub namespace: Option<String>,
 }
 
+/// A key of a Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Key in it.
+    #[schemars(length(min = 1, max = 253), pattern("^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+/// How a revocation or suspension was enforced: measured from the moment the operator saw it until the last gateway of
+/// the region said that everything it forbids is cut (invariant I2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Enforcement {
+    /// When the operator saw it (RFC 3339).
+    pub seen: String,
+    /// When the last gateway had cut (RFC 3339); absent while one has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforced: Option<String>,
+    /// Between the two, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milliseconds: Option<u64>,
+}
+
 /// What the customer allows without being asked each time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -48,6 +75,8 @@ pub mod condition {
     pub const STALLED: &str = "Stalled";
     /// At least one tunnel is up.
     pub const CONNECTED: &str = "Connected";
+    /// The certificate is revoked, for good.
+    pub const REVOKED: &str = "Revoked";
     /// Access is suspended.
     pub const SUSPENDED: &str = "Suspended";
 }

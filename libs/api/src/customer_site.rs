@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Access, Condition, RegionRef};
+use crate::common::{Access, Condition, Enforcement, RegionRef};
 
 /// A customer's site, such as a hospital or a laboratory (R119). Its tunnel endpoints and devices refer to it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +76,9 @@ pub struct CustomerSiteStatus {
     /// Counts for `kubectl get`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<SiteSummary>,
+    /// How the suspension was enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<Enforcement>,
 }
 
 /// Counts for `kubectl get`.

@@ -6,7 +6,7 @@ use sallyport_core::level::{AccessLevel, DeviceClass};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Access, Condition, LocalRef};
+use crate::common::{Access, Condition, Enforcement, LocalRef};
 
 /// A device that can be serviced: where it is behind its endpoint and which of its services exist. What is not
 /// declared here cannot be reached (R63, R92, R93).
@@ -58,6 +58,9 @@ pub struct DeviceSpec {
     /// What the customer allows on this device without being asked each time. The site's ceiling applies too.
     #[serde(default)]
     pub access: Access,
+    /// Suspends access to this device at once (R139): its sessions are cut, and none is opened. Default `false`.
+    #[serde(default)]
+    pub suspended: bool,
 }
 
 /// What a device is.
@@ -103,11 +106,14 @@ pub struct DeviceStatus {
     /// The generation of the spec that this status speaks about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Connected`, and `Reconciling` or `Stalled` when it is not ready.
+    /// `Ready`, `Connected`, `Suspended`, and `Reconciling` or `Stalled` when it is not ready.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
     /// The access level that applies: the strictest of the site's and the device's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_access: Option<AccessLevel>,
+    /// How the suspension was enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<Enforcement>,
 }

@@ -319,6 +319,27 @@ pub struct GatewayStatus {
     /// Sessions it carries.
     #[serde(default)]
     pub sessions: u32,
+    /// Digest of the trust bundle that it acknowledged last; empty when it has not.
+    #[serde(default)]
+    pub trust_digest: String,
+    /// The certificates that it uses.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["purpose"]))]
+    pub certificates: Vec<GatewayCertificate>,
+}
+
+/// A certificate that a gateway uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayCertificate {
+    /// `peer`, `outer` or `inner`.
+    pub purpose: String,
+    /// Serial number, in hexadecimal.
+    pub serial: String,
+    /// SHA-256 of the CA certificate that issued it, in hexadecimal.
+    pub issuer: String,
+    /// End of the certificate (RFC 3339).
+    pub not_after: String,
 }
 
 /// An address that must be reachable.

@@ -1,13 +1,15 @@
 //! `TunnelCertificate`: the certificate of an endpoint.
 
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Condition, LocalRef};
+use crate::common::{Condition, Enforcement, LocalRef, SecretKeyRef};
 use crate::span::Span;
 
-/// The certificate of a tunnel endpoint, issued by the region's private CA and delivered in a Secret, to be handed to
-/// the site as files (R72). It is renewed at two thirds of its life.
+/// The certificate of a tunnel endpoint, issued by the region's private CA (R71). The agent enrols for it with a one-time
+/// token and keeps its key, or the operator makes the key and delivers both in a Secret, to be handed to the site as
+/// files (R72). It is renewed at two thirds of its life.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "sallyport.dev",
@@ -21,7 +23,7 @@ use crate::span::Span;
     status = "TunnelCertificateStatus",
     derive = "PartialEq",
     selectable = ".spec.endpointRef.name",
-    doc = "The certificate of a tunnel endpoint, delivered in a Secret.",
+    doc = "The certificate of a tunnel endpoint: enrolled by its agent, or delivered in a Secret.",
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Endpoint","type":"string","jsonPath":".spec.endpointRef.name"}"#,
@@ -30,6 +32,12 @@ use crate::span::Span;
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.secretName) == has(oldSelf.secretName) && (!has(self.secretName) || self.secretName == oldSelf.secretName)").message("spec.secretName: is immutable; create a new certificate"),
+    validation = Rule::new("!has(self.enrolmentToken) || !has(self.secretName)").message("spec.enrolmentToken: a certificate that is delivered in a Secret (spec.secretName) is not enrolled"),
+    validation = Rule::new("!has(self.pkcs12) || has(self.secretName)").message("spec.pkcs12: needs spec.secretName, the Secret that receives it"),
+    validation = Rule::new("!has(oldSelf.revoked) || has(self.revoked)").message("spec.revoked: a revocation is final; create a new TunnelCertificate")
+)]
 pub struct TunnelCertificateSpec {
     /// The endpoint whose identity the certificate carries. Immutable.
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.endpointRef: is immutable; create a new certificate"))]
@@ -38,11 +46,73 @@ pub struct TunnelCertificateSpec {
     #[serde(default = "default_lifetime")]
     #[x_kube(validation = Rule::new("self.endsWith('d') ? int(self.replace('d', '')) >= 1 && int(self.replace('d', '')) <= 397 : duration(self) >= duration('1h') && duration(self) <= duration('9528h')").message("spec.lifetime: from 1h to 397d"))]
     pub lifetime: Span,
-    /// Secret of type `kubernetes.io/tls`, in the same namespace, that receives `tls.crt`, `tls.key` and `ca.crt`.
-    /// A Secret that exists and was not made for this certificate is refused, never overwritten. Immutable.
+    /// Secret of type `kubernetes.io/tls`, in the same namespace, that receives `tls.crt`, `tls.key` and `ca.crt`: for
+    /// a router or an agent that is handed files. A Secret that exists and was not made for this certificate is
+    /// refused, never overwritten. Immutable. Without it the agent makes its own key and enrols (RFC 7030) with a
+    /// one-time token, and the key never leaves the site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.secretName: is immutable; create a new certificate"))]
-    pub secret_name: String,
+    pub secret_name: Option<String>,
+    /// What else the Secret receives, for routers that read no PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pkcs12: Option<Pkcs12>,
+    /// The one-time token that the endpoint may enrol with. `sallyportctl enrol token` writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolment_token: Option<EnrolmentToken>,
+    /// Revokes every certificate that was issued for this object, at once and for good: its tunnels are cut, and a
+    /// peer that shows one is refused. To let the endpoint back in, create a new `TunnelCertificate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Revoked>,
+}
+
+/// A PKCS#12 file (RFC 7292) beside the PEM ones, under `keystore.p12`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pkcs12 {
+    /// The Secret, in the same namespace, with the file's password.
+    pub password_ref: SecretKeyRef,
+}
+
+/// A one-time token, hashed: whoever reads the object cannot enrol with it.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnrolmentToken {
+    /// SHA-256 of the token, in hexadecimal. Tokens have at least 128 random bits, so a plain hash gives nothing away.
+    #[schemars(length(min = 64, max = 64), pattern("^[0-9a-f]{64}$"))]
+    pub sha256: String,
+    /// Until when it can be used (RFC 3339), at most seven days from when it is written.
+    #[schemars(extend("format" = "date-time"))]
+    pub expires_at: String,
+}
+
+/// A revocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Revoked {
+    /// Why (RFC 5280 section 5.3.1).
+    pub reason: RevocationReason,
+    /// In words, for status and events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 300), pattern(r"^[^\x00-\x1f\x7f]+$"))]
+    pub note: Option<String>,
+}
+
+/// RFC 5280 section 5.3.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RevocationReason {
+    /// The endpoint belongs to somebody else now.
+    AffiliationChanged,
+    /// The endpoint is out of service.
+    CessationOfOperation,
+    /// Somebody else may have the key.
+    KeyCompromise,
+    /// The right to it was withdrawn.
+    PrivilegeWithdrawn,
+    /// Replaced by another certificate.
+    Superseded,
+    /// None of the others.
+    Unspecified,
 }
 
 fn default_lifetime() -> Span {
@@ -75,4 +145,30 @@ pub struct TunnelCertificateStatus {
     /// The CA generation that issued it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer_generation: Option<u32>,
+    /// When a certificate was last issued (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_at: Option<String>,
+    /// SHA-256 of the enrolment token that was used up; it is never accepted again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_token: Option<String>,
+    /// Certificates that were issued before and have not expired, the newest last, at most 20: what a revocation revokes
+    /// besides `serial`. No certificate is issued that would not fit.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["serial".into()]))]
+    pub earlier: Vec<EarlierCertificate>,
+    /// How a revocation was enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Enforcement>,
+}
+
+/// A certificate that was issued before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EarlierCertificate {
+    /// Serial number, in hexadecimal.
+    pub serial: String,
+    /// End of validity (RFC 3339).
+    pub not_after: String,
+    /// The CA generation that issued it.
+    pub issuer_generation: u32,
 }

@@ -76,6 +76,24 @@ pub struct TunnelEndpointStatus {
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["gateway".into()]))]
     pub tunnels: Vec<TunnelStatus>,
+    /// What its agent last proved to hold and to trust; it stays when the agent is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentStatus>,
+}
+
+/// What an agent last proved to a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentStatus {
+    /// Serial number of the certificate that it uses, in hexadecimal.
+    pub serial: String,
+    /// SHA-256 of the CA certificate that issued it, in hexadecimal.
+    pub issuer: String,
+    /// End of the certificate (RFC 3339).
+    pub not_after: String,
+    /// Digest of the trust bundle that it acknowledged last; empty when it has not.
+    #[serde(default)]
+    pub trust_digest: String,
 }
 
 /// For `kubectl get`.

@@ -55,6 +55,7 @@ pub fn to_wire(change: &Change) -> wire::Change {
             level: d.level.label().to_owned(),
             address: d.address.to_string(),
             services: d.services.iter().map(service_to_wire).collect(),
+            suspended: d.suspended,
         }),
         Change::Upsert(Entry::Policy(id, p)) => To::Policy(wire::Policy {
             id: id.to_string(),
@@ -138,6 +139,7 @@ fn device_from_wire(d: wire::Device) -> Result<Change, ConvertError> {
         services,
         customer: d.customer,
         product: d.product,
+        suspended: d.suspended,
     };
     Ok(Change::Upsert(Entry::Device(at_id(&d.id)?, device)))
 }
@@ -218,6 +220,7 @@ mod tests {
                 protocol: "ssh".into(),
                 examination_safe: true,
             }],
+            suspended: true,
             ..Default::default()
         }
     }

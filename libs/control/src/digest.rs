@@ -22,6 +22,12 @@ pub fn of(config: &RegionConfig) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// SHA-256, in hexadecimal, over a [`wire::Trust`] without its own digest: what a gateway acknowledges.
+pub fn of_trust(trust: &wire::Trust) -> String {
+    let bare = wire::Trust { digest: String::new(), ..trust.clone() };
+    Sha256::digest(bare.encode_to_vec()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The whole configuration as one message, for a gateway's volume.
 pub fn encode(generation: u64, config: &RegionConfig) -> Vec<u8> {
     let changes = RegionConfig::default().diff(config).iter().map(to_wire).collect();

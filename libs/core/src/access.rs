@@ -88,6 +88,12 @@ pub enum Denied {
         /// When.
         not_after: Timestamp,
     },
+    /// R139: the device is suspended.
+    #[error("device {device} is suspended")]
+    DeviceSuspended {
+        /// Which device.
+        device: DeviceId,
+    },
     /// R92: no policy names the engineer for this device.
     #[error(
         "no AccessPolicy lets {user} ({groups}) reach device {device}; ask the platform team for one that covers it"
@@ -148,6 +154,7 @@ impl Denied {
         match self {
             Self::ApprovalRequired { .. } => "approvalRequired",
             Self::CertificateExpired { .. } => "certificateExpired",
+            Self::DeviceSuspended { .. } => "deviceSuspended",
             Self::NoPolicyForDevice { .. } => "noPolicyForDevice",
             Self::NoPolicyForEngineer { .. } => "noPolicyForEngineer",
             Self::NoPolicyForService { .. } => "noPolicyForService",
@@ -173,6 +180,7 @@ pub fn decide(
     let service = service_is_declared(device, request)?;
     let (policy, max_session) = policy_for_service(&covering, engineer, request)?;
     site_is_active(config, device)?;
+    device_is_active(device, request)?;
     customer_allows(device, service, request)?;
     Ok(Authorised {
         engineer: engineer.clone(),
@@ -263,6 +271,10 @@ fn site_is_active(config: &RegionConfig, device: &Device) -> Result<(), Denied> 
         Some(endpoint) if !endpoint.suspended => Ok(()),
         Some(_) | None => Err(Denied::SiteSuspended { site: device.site.clone() }),
     }
+}
+
+fn device_is_active(device: &Device, request: &SessionRequest) -> Result<(), Denied> {
+    if device.suspended { Err(Denied::DeviceSuspended { device: request.device.clone() }) } else { Ok(()) }
 }
 
 /// Requirements, decision 1. Until the site console exists nobody can be asked, so what needs asking is refused.

@@ -81,6 +81,8 @@ pub struct Endpoint {
 pub struct Device {
     /// Its site.
     pub site: SiteId,
+    /// It is suspended (R139): no session is opened, live ones are cut.
+    pub suspended: bool,
     /// The endpoint it is behind.
     pub endpoint: EndpointId,
     /// The customer's name, for people.

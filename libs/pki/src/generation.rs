@@ -1,4 +1,4 @@
-//! One generation of a CA, as status and logs show it. The rotation machine will live beside it.
+//! One generation of a CA, as status and logs show it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -19,6 +19,7 @@ pub mod generation;
 pub mod inspect;
 pub mod key;
 pub mod profile;
+pub mod rotation;
 pub mod signed;
 
 mod hex;

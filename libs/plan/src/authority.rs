@@ -67,6 +67,12 @@ mod tests {
                 fingerprint: fingerprint.into(),
                 not_before: String::new(),
                 not_after: String::new(),
+                state: sallyport_api::certificate_authority::GenerationState::Issuing,
+                since: String::new(),
+                cause: sallyport_api::certificate_authority::GenerationCause::First,
+                made_for: String::new(),
+                drop_others_at: None,
+                holders: 0,
             }],
             ..CertificateAuthorityStatus::default()
         });

@@ -119,7 +119,11 @@ impl Session<'_> {
         ctx.metrics.attached.with_label_values(&[&region.to_string()]).inc();
         self.gateway.generation.fetch_max(attached.generation, Ordering::SeqCst);
         ctx.wake(Kind::DmzRegion, region.clone());
-        self.tell(Tell::Trust(wire::TrustBundle { certificates: self.published.signer.trust.clone() })).await?;
+        self.tell(Tell::Trust(wire::Trust {
+            certificates: self.published.signer.trust.clone(),
+            ..wire::Trust::default()
+        }))
+        .await?;
         if configuration.is_some() && attached.digest == self.published.digest {
             let config = self.published.config.clone();
             self.baseline = Some(config.clone());
@@ -133,7 +137,8 @@ impl Session<'_> {
     async fn news(&mut self, news: Option<Arc<Published>>) -> Result<(), StreamError> {
         let Some(news) = news.filter(|news| !Arc::ptr_eq(news, &self.published)) else { return Ok(()) };
         if news.signer.trust != self.published.signer.trust {
-            self.tell(Tell::Trust(wire::TrustBundle { certificates: news.signer.trust.clone() })).await?;
+            self.tell(Tell::Trust(wire::Trust { certificates: news.signer.trust.clone(), ..wire::Trust::default() }))
+                .await?;
         }
         self.published = news;
         self.update().await
@@ -178,7 +183,7 @@ impl Session<'_> {
                 Ok(())
             }
             // A newer gateway may say more than we understand.
-            Some(Said::Attached(_)) | None => Ok(()),
+            Some(Said::Attached(_) | Said::Enrol(_) | Said::TrustAck(_) | Said::TrustNack(_)) | None => Ok(()),
         }
     }
 

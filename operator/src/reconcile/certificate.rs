@@ -57,7 +57,7 @@ async fn apply(ctx: &Context, key: &ObjectKey, certificate: &TunnelCertificate) 
     };
     let order = Order {
         kind: Kind::TunnelCertificate,
-        secret: ObjectKey::new(&key.namespace, &certificate.spec.secret_name),
+        secret: ObjectKey::new(&key.namespace, certificate.spec.secret_name.as_deref().unwrap_or_default()),
         owner: &owner,
         labels: json!({
             labels::MANAGED_BY: labels::OPERATOR,

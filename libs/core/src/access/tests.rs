@@ -31,6 +31,7 @@ fn request(device: &str, service: &str) -> SessionRequest {
 fn config() -> RegionConfig {
     let service = |port, examination_safe| Service { port, protocol: Protocol::Ssh, examination_safe };
     let device = |class, level| Device {
+        suspended: false,
         site: "lyon/hospital".parse().unwrap(),
         endpoint: "lyon/agent".parse().unwrap(),
         customer: "Hospital".to_owned(),

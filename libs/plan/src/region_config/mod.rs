@@ -150,6 +150,7 @@ fn add_device(compiled: &mut Compiled, site: &CustomerSite, device: &Device, all
     compiled.offers.entry(judged.endpoint.clone()).or_default().push(offered);
     let entry = config::Device {
         site: judged.site,
+        suspended: spec.suspended,
         endpoint: judged.endpoint,
         customer: site.spec.customer.name.clone(),
         product: product(&spec.product),

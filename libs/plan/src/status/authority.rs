@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use sallyport_api::CertificateAuthority;
-use sallyport_api::certificate_authority::{CaGeneration, CertificateAuthorityStatus};
+use sallyport_api::certificate_authority::{
+    CaGeneration, CertificateAuthorityStatus, GenerationCause, GenerationState,
+};
 use sallyport_pki::generation::Generation;
 
 use super::Trouble;
@@ -34,8 +36,15 @@ pub fn authority(
                 fingerprint: generation.fingerprint.clone(),
                 not_before: generation.not_before.to_string(),
                 not_after: generation.not_after.to_string(),
+                state: GenerationState::Issuing,
+                since: generation.not_before.to_string(),
+                cause: GenerationCause::First,
+                made_for: String::new(),
+                drop_others_at: None,
+                holders: 0,
             }],
             trust_bundle: Some(names::authority_trust(authority.metadata.name.as_deref().unwrap_or_default())),
+            ..old
         },
         Err(_) => CertificateAuthorityStatus { observed_generation, conditions, ..old },
     }

@@ -31,7 +31,7 @@ pub fn certificate(
         Ok(_) => Verdict::new(
             Standing::Ready,
             "Issued",
-            format!("Secret {:?} holds the certificate", certificate.spec.secret_name),
+            format!("Secret {:?} holds the certificate", certificate.spec.secret_name.as_deref().unwrap_or_default()),
         ),
         Err(trouble) => trouble.into(),
     };
@@ -47,6 +47,7 @@ pub fn certificate(
             not_after: Some(issued.validity.not_after.to_string()),
             renew_at: Some(issued.renew_at.to_string()),
             issuer_generation: Some(issued.issuer_generation),
+            ..old
         },
         Err(_) => TunnelCertificateStatus { observed_generation: generation, conditions, ..old },
     }

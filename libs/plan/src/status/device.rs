@@ -35,5 +35,6 @@ pub fn device(device: &Device, facts: &DeviceFacts, now: Timestamp) -> DeviceSta
         observed_generation: device.metadata.generation,
         conditions: conditions(old, &verdict, vec![connected], device.metadata.generation, now),
         effective_access: facts.judged.as_ref().ok().copied(),
+        suspension: None,
     }
 }

@@ -43,6 +43,7 @@ pub fn endpoint(endpoint: &TunnelEndpoint, facts: &EndpointFacts, now: Timestamp
         identity,
         summary: Some(EndpointSummary { gateways: gateways(&facts.tunnels).join(",") }),
         tunnels: facts.tunnels.clone(),
+        agent: endpoint.status.as_ref().and_then(|status| status.agent.clone()),
     }
 }
 

@@ -105,6 +105,8 @@ fn gateway((name, facts): (&String, &GatewayFacts)) -> GatewayStatus {
         refused: facts.refused.clone(),
         tunnels: facts.tunnels,
         sessions: facts.sessions,
+        trust_digest: String::new(),
+        certificates: Vec::new(),
     }
 }
 

@@ -38,6 +38,7 @@ pub fn site(site: &CustomerSite, facts: &SiteFacts, now: Timestamp) -> CustomerS
             connected: format!("{}/{}", facts.connected, facts.endpoints),
             devices: facts.devices,
         }),
+        suspension: None,
     }
 }
 
