@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sallyport_tunnel::{Handler, Refusal, StreamTarget};
+use sallyport_tunnel::{Handler, NONCE, Proof, Refusal, StreamTarget};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -158,6 +158,14 @@ impl Handler for TunnelHandler {
             }
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    async fn trust(&self, _signed: Bytes) -> Result<String, String> {
+        Err("this version takes no announcement".to_owned())
+    }
+
+    async fn identity(&self, _nonce: [u8; NONCE]) -> Result<Proof, String> {
+        Err("this version proves nothing".to_owned())
     }
 
     fn drain(&self) {

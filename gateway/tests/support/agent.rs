@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use sallyport_gateway::run::Running;
 use sallyport_runtime::tls;
 use sallyport_testkit::{Ca, Credential};
-use sallyport_tunnel::{CloseReason, Handler, Limits, Refusal, RefusalReason, StreamTarget, agent_end};
+use sallyport_tunnel::{CloseReason, Handler, Limits, NONCE, Proof, Refusal, RefusalReason, StreamTarget, agent_end};
 use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -21,6 +21,7 @@ use super::material;
 #[derive(Default)]
 pub struct Script {
     pub offers: Mutex<Vec<Bytes>>,
+    pub announcements: Mutex<Vec<Bytes>>,
     pub targets: Mutex<Vec<StreamTarget>>,
     pub drained: CancellationToken,
 }
@@ -45,6 +46,16 @@ impl Handler for Script {
     async fn offer(&self, signed: Bytes) -> Result<(), String> {
         self.offers.lock().unwrap().push(signed);
         Ok(())
+    }
+
+    async fn trust(&self, signed: Bytes) -> Result<String, String> {
+        let mut announcements = self.announcements.lock().unwrap();
+        announcements.push(signed);
+        Ok(format!("digest-{}", announcements.len()))
+    }
+
+    async fn identity(&self, _nonce: [u8; NONCE]) -> Result<Proof, String> {
+        Err("this agent has no other certificate".to_owned())
     }
 
     fn drain(&self) {

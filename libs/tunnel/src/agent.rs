@@ -7,15 +7,16 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::fate::{CloseReason, Fate};
-use crate::limits::{Limits, MAX_OFFER};
+use crate::limits::{Limits, MAX_OFFER, MAX_TRUST};
 use crate::message_stream::MessageStream;
+use crate::proof::{NONCE, Proof};
 use crate::relay::{relay, unless_reset};
 use crate::wire::{self, Refusal, RefusalReason, StreamTarget};
 
@@ -29,6 +30,14 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Takes a signed offer, or says why not.
     fn offer(&self, signed: Bytes) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Takes a signed announcement of the CAs to trust and answers the digest of the bundle that is in force from now
+    /// on, or says why not.
+    fn trust(&self, signed: Bytes) -> impl Future<Output = Result<String, String>> + Send;
+
+    /// Proves that it has the certificate it answers, and its key: for this tunnel's gateway and this nonce. Or says why
+    /// it cannot.
+    fn identity(&self, nonce: [u8; NONCE]) -> impl Future<Output = Result<Proof, String>> + Send;
 
     /// The gateway wants to be rid of this tunnel: dial another. This one goes on until the gateway ends it.
     fn drain(&self);
@@ -131,15 +140,32 @@ async fn answer<H: Handler>(
             refuse(respond, &Refusal::new(RefusalReason::BadRequest, "device, service or session does not parse"));
         }
         (&Method::POST, wire::OFFER, _) => {
-            let taken = timeout(limits.open_timeout, Box::pin(take_offer(body, &*handler))).await;
-            match taken.unwrap_or_else(|_elapsed| Err("not done in time".to_owned())) {
-                Ok(()) => done(respond),
-                Err(why) => send(respond, wire::offer_refused(&why)),
-            }
+            answer_push(respond, &limits, async {
+                handler.offer(whole(body, MAX_OFFER).await?).await.map(|()| wire::no_content())
+            })
+            .await;
+        }
+        (&Method::POST, wire::TRUST, _) => {
+            answer_push(respond, &limits, async {
+                let digest = handler.trust(whole(body, MAX_TRUST).await?).await?;
+                wire::trusted(&digest).ok_or_else(|| "its digest fits in no header".to_owned())
+            })
+            .await;
+        }
+        (&Method::POST, wire::IDENTITY, _) => {
+            tracing::debug!(gateway = ?head.headers.get(wire::GATEWAY), "asked for proof of identity");
+            answer_push(respond, &limits, async {
+                let nonce = whole(body, NONCE).await?;
+                let nonce =
+                    nonce[..].try_into().map_err(|_| format!("the nonce has {} bytes, not {NONCE}", nonce.len()))?;
+                let proof = handler.identity(nonce).await?;
+                proof.response().ok_or_else(|| "its certificate or proof fits in no header".to_owned())
+            })
+            .await;
         }
         (&Method::POST, wire::DRAIN, _) => {
             handler.drain();
-            done(respond);
+            send(respond, wire::no_content());
         }
         _ => respond.send_reset(Reason::REFUSED_STREAM),
     }
@@ -169,23 +195,29 @@ async fn connect<H: Handler>(
     }
 }
 
-async fn take_offer<H: Handler>(mut body: RecvStream, handler: &H) -> Result<(), String> {
-    let mut signed = BytesMut::new();
-    while let Some(chunk) = body.data().await {
-        let chunk = chunk.map_err(|error| error.to_string())?;
-        if signed.len() + chunk.len() > MAX_OFFER {
-            return Err(format!("longer than {MAX_OFFER} bytes"));
-        }
-        body.flow_control().release_capacity(chunk.len()).map_err(|error| error.to_string())?;
-        signed.extend_from_slice(&chunk);
-    }
-    handler.offer(signed.freeze()).await
+/// Answers a push with what `taking` comes to, before the gateway's own deadline, so that it learns why.
+async fn answer_push(
+    respond: SendResponse<Bytes>,
+    limits: &Limits,
+    taking: impl Future<Output = Result<Response<()>, String>>,
+) {
+    let taken = timeout(limits.open_timeout * 4 / 5, Box::pin(taking)).await;
+    let taken = taken.unwrap_or_else(|_elapsed| Err("not done in time".to_owned()));
+    send(respond, taken.unwrap_or_else(|why| wire::push_refused(&why)));
 }
 
-fn done(respond: SendResponse<Bytes>) {
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    send(respond, response);
+/// A push's body, if it is no longer than it may be.
+async fn whole(mut body: RecvStream, max: usize) -> Result<Bytes, String> {
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = body.data().await {
+        let chunk = chunk.map_err(|error| error.to_string())?;
+        if whole.len() + chunk.len() > max {
+            return Err(format!("longer than {max} bytes"));
+        }
+        body.flow_control().release_capacity(chunk.len()).map_err(|error| error.to_string())?;
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
 }
 
 fn refuse(respond: SendResponse<Bytes>, refusal: &Refusal) {

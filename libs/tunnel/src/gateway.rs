@@ -10,14 +10,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::{Connection, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::fate::{CloseReason, Fate};
-use crate::limits::{Limits, MAX_OFFER};
+use crate::limits::{Limits, MAX_OFFER, MAX_TRUST};
 use crate::message_stream::MessageStream;
+use crate::proof::{NONCE, Proof};
 use crate::stream::TunnelStream;
 use crate::wire::{self, Refusal, StreamTarget};
 
@@ -62,12 +63,16 @@ impl OpenError {
     }
 }
 
-/// Why an offer or a drain did not reach the agent, or was not taken.
+/// Why an offer, an announcement of trust, a question for proof or a drain did not reach the agent, or was not taken. The
+/// tunnel may be fine: an agent of an older version resets what it does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
     /// The tunnel is over.
     #[error("the tunnel is over: {0}")]
     Closed(CloseReason),
+    /// The agent said yes, but not what it had to say with it.
+    #[error("the agent's answer has no usable {0}")]
+    Malformed(&'static str),
     /// The agent refused it, in its words.
     #[error("the agent refused: {0}")]
     Refused(String),
@@ -77,8 +82,8 @@ pub enum PushError {
     /// No answer.
     #[error("the agent did not answer within {0:?}")]
     TimedOut(Duration),
-    /// Longer than any offer may be.
-    #[error("an offer of {0} bytes is longer than {MAX_OFFER}")]
+    /// Longer than [`MAX_OFFER`] or [`MAX_TRUST`].
+    #[error("{0} bytes are more than a document of its kind may have")]
     TooLong(usize),
 }
 
@@ -140,14 +145,33 @@ impl Tunnel {
         if signed.len() > MAX_OFFER {
             return Err(PushError::TooLong(signed.len()));
         }
-        self.push(wire::OFFER, signed).await
+        self.push(wire::post(wire::OFFER), signed).await.map(drop)
+    }
+
+    /// Hands the agent a signed announcement of the CAs to trust, unopened. `Ok` is the digest of the bundle that it uses
+    /// from now on, which may be another one than announced: the site may have changed its file meanwhile.
+    pub async fn push_trust(&self, signed: Bytes) -> Result<String, PushError> {
+        if signed.len() > MAX_TRUST {
+            return Err(PushError::TooLong(signed.len()));
+        }
+        let headers = self.push(wire::post(wire::TRUST), signed).await?;
+        wire::trust_digest(&headers).ok_or(PushError::Malformed("trust digest"))
+    }
+
+    /// Asks the agent which certificate it has now, and for the proof that it has the key. `gateway` is this gateway's
+    /// name, for the agent's log; the agent signs the name that it was told when it dialled. Nothing of the answer is
+    /// verified here.
+    pub async fn prove(&self, gateway: &str, nonce: [u8; NONCE]) -> Result<Proof, PushError> {
+        let request = wire::identity(gateway);
+        let headers = self.push(request, Bytes::copy_from_slice(&nonce)).await?;
+        Proof::parse(&headers).ok_or(PushError::Malformed("certificate or proof"))
     }
 
     /// Takes no new streams, asks the agent to dial another tunnel, and ends this one with its last stream, however
     /// long that takes: whoever drains owns the deadline and calls [`Tunnel::close`] then.
     pub async fn drain(&self) -> Result<(), PushError> {
         self.shared.draining.store(true, Ordering::Release);
-        let told = self.push(wire::DRAIN, Bytes::new()).await;
+        let told = self.push(wire::post(wire::DRAIN), Bytes::new()).await.map(drop);
         self.shared.may_end.store(true, Ordering::Release);
         self.shared.fate.wake_driver();
         told
@@ -175,15 +199,16 @@ impl Tunnel {
         self.shared.streams.load(Ordering::Acquire)
     }
 
-    async fn push(&self, path: &str, body: Bytes) -> Result<(), PushError> {
-        let (response, _send) = self.ask(wire::post(path), body, true).await.map_err(|e| match e {
+    /// The headers with which the agent said yes.
+    async fn push(&self, request: Request<()>, body: Bytes) -> Result<HeaderMap, PushError> {
+        let (response, _send) = self.ask(request, body, true).await.map_err(|e| match e {
             AskError::Closed(cause) => PushError::Closed(cause),
             AskError::Draining => PushError::Closed(CloseReason::Drained),
             AskError::Reset(why) => PushError::Reset(why),
             AskError::TimedOut => PushError::TimedOut(self.shared.limits.open_timeout),
         })?;
         match response.status().is_success() {
-            true => Ok(()),
+            true => Ok(response.into_parts().0.headers),
             false => Err(PushError::Refused(Refusal::parse(response.headers()).detail)),
         }
     }
@@ -229,7 +254,7 @@ async fn exchange(
     if body.is_empty() {
         return Ok((response.await?, stream));
     }
-    // h2 queues the body and sends it as the windows allow; it is at most one offer long.
+    // h2 queues the body and sends it as the windows allow; it is at most [`MAX_OFFER`] long.
     let mut stream = stream;
     stream.send_data(body, true)?;
     Ok((response.await?, stream))
@@ -303,5 +328,61 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Future for TunnelDriver<S> {
 impl<S> Drop for TunnelDriver<S> {
     fn drop(&mut self) {
         self.shared.fate.end(CloseReason::Abandoned);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use sallyport_core::name::DeviceId;
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+    use crate::{Handler, RefusalReason, agent_end};
+
+    struct Bare;
+
+    impl Handler for Bare {
+        type Io = DuplexStream;
+
+        async fn connect(&self, _target: StreamTarget) -> Result<DuplexStream, Refusal> {
+            Err(Refusal::new(RefusalReason::NoOffer, ""))
+        }
+
+        async fn offer(&self, _signed: Bytes) -> Result<(), String> {
+            Ok(())
+        }
+
+        async fn trust(&self, _signed: Bytes) -> Result<String, String> {
+            Ok("two words".to_owned())
+        }
+
+        async fn identity(&self, _nonce: [u8; NONCE]) -> Result<Proof, String> {
+            Ok(Proof { certificate: Vec::new(), signature: vec![1] })
+        }
+
+        fn drain(&self) {}
+    }
+
+    /// What an agent does with a push that its version does not know, `/trust` once among them; and what becomes of an
+    /// answer that fits in no header.
+    #[tokio::test]
+    async fn a_push_that_the_agent_does_not_know_is_an_error_and_not_the_end() {
+        let (near, far) = duplex(64 * 1024);
+        let agent = tokio::spawn(agent_end(far, Limits::DEFAULT, Arc::new(Bare), pending()));
+        let (tunnel, driver) = gateway_end(near, Limits::DEFAULT).await.unwrap();
+        let driver = tokio::spawn(driver);
+        let body = Bytes::from_static(b"whatever comes later");
+        let unknown = tunnel.push(wire::post("/later"), body.clone()).await.unwrap_err();
+        assert!(matches!(unknown, PushError::Reset(_)), "{unknown}");
+        let device = DeviceId::parse("lyon", "ct-1").unwrap();
+        let target = StreamTarget { device, service: "ssh".parse().unwrap(), session: "s".to_owned() };
+        assert_eq!(tunnel.open(target).await.err().unwrap().label(), "noOffer");
+        tunnel.push_offer(body.clone()).await.unwrap();
+        for refused in [tunnel.push_trust(body).await.map(drop), tunnel.prove("gw-0", [0; NONCE]).await.map(drop)] {
+            assert!(matches!(&refused, Err(PushError::Refused(why)) if why.contains("no header")), "{refused:?}");
+        }
+        assert!(!driver.is_finished() && !agent.is_finished());
     }
 }

@@ -5,6 +5,8 @@
 //!
 //!  Tunnel::open ───── CONNECT ct-1.lyon ──────────────▶ Handler::connect ── device
 //!  Tunnel::push_offer  POST /offer ───────────────────▶ Handler::offer
+//!  Tunnel::push_trust  POST /trust ───────────────────▶ Handler::trust
+//!  Tunnel::prove ───── POST /identity ────────────────▶ Handler::identity
 //!  Tunnel::drain ───── POST /drain ───────────────────▶ Handler::drain
 //!
 //!  gateway::TunnelDriver          one owner of the socket           agent::agent_end
@@ -25,6 +27,7 @@ mod fate;
 mod gateway;
 mod limits;
 mod message_stream;
+mod proof;
 mod relay;
 mod stream;
 mod wire;
@@ -32,6 +35,7 @@ mod wire;
 pub use agent::{Handler, agent_end};
 pub use fate::CloseReason;
 pub use gateway::{OpenError, PushError, Tunnel, TunnelDriver, gateway_end};
-pub use limits::{Limits, MAX_OFFER};
+pub use limits::{Limits, MAX_OFFER, MAX_TRUST};
+pub use proof::{NONCE, Proof};
 pub use stream::TunnelStream;
 pub use wire::{Refusal, RefusalReason, StreamTarget};

@@ -7,13 +7,19 @@ use h2::{client, server};
 /// The longest signed offer: that of the largest site (1000 devices of 20 services) is about 1.3 MB.
 pub const MAX_OFFER: usize = 4 << 20;
 
-/// Streams beside the `max_streams` of sessions, for offers and drain, so that these pass when all sessions are taken.
+/// The longest signed announcement of trust: a bundle of eight certificates of 1 KiB in base64 is 11 KiB; this has room
+/// for a hundred and more.
+pub const MAX_TRUST: usize = 256 * 1024;
+
+/// Streams beside the `max_streams` of sessions, for offers, trust, proofs and drain, so that these pass when all sessions are
+/// taken.
 const CONTROL_STREAMS: u32 = 4;
 
 /// What h2 may hold of a stream's bytes before they are written. More gains nothing once the socket is full.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// Our longest request has four short headers; 4 KiB is ten times that.
+/// Our longest request has four short headers; the longest answer is a proof, with a certificate of at most 2 KiB and a
+/// signature of at most 256 bytes, in base64 3.1 KiB together.
 const HEADERS: u32 = 4 * 1024;
 
 /// Limits of one tunnel. Both ends should have the same.
@@ -29,7 +35,7 @@ pub struct Limits {
     pub ping_every: Duration,
     /// After this long without an answer to that, the peer is gone.
     pub ping_timeout: Duration,
-    /// For the answer to an open, an offer or a drain, and for the tunnel's own beginning.
+    /// For the answer to an open or a push (an offer, trust, a proof, a drain), and for the tunnel's own beginning.
     pub open_timeout: Duration,
     /// For the streams to end after the agent was told to stop.
     pub finish_timeout: Duration,

@@ -7,16 +7,23 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use sallyport_core::name::{DeviceId, Name};
 
 pub(crate) const OFFER: &str = "/offer";
+pub(crate) const TRUST: &str = "/trust";
+pub(crate) const IDENTITY: &str = "/identity";
 pub(crate) const DRAIN: &str = "/drain";
 
 const DETAIL: HeaderName = HeaderName::from_static("sallyport-detail");
+pub(crate) const GATEWAY: HeaderName = HeaderName::from_static("sallyport-gateway");
 const REFUSAL: HeaderName = HeaderName::from_static("sallyport-refusal");
 const SERVICE: HeaderName = HeaderName::from_static("sallyport-service");
 const SESSION: HeaderName = HeaderName::from_static("sallyport-session");
+const TRUST_DIGEST: HeaderName = HeaderName::from_static("sallyport-trust-digest");
 
 /// A session id is a UUID or shorter; a detail is one sentence. Longer ones are cut.
 const MAX_SESSION: usize = 128;
 const MAX_DETAIL: usize = 300;
+
+/// SHA-256 in hex is 64; room for a longer hash.
+const MAX_DIGEST: usize = 128;
 
 /// What a stream is to be connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,12 +145,36 @@ impl fmt::Display for RefusalReason {
     }
 }
 
-/// A refused offer travels in the same header as a refused stream's detail.
-pub(crate) fn offer_refused(why: &str) -> Response<()> {
+/// A refused push travels in the same header as a refused stream's detail.
+pub(crate) fn push_refused(why: &str) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
     response.headers_mut().insert(DETAIL, printable(why));
     response
+}
+
+/// Done, and nothing to say.
+pub(crate) fn no_content() -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// The bundle of this digest is in force.
+pub(crate) fn trusted(digest: &str) -> Option<Response<()>> {
+    let mut response = no_content();
+    response.headers_mut().insert(TRUST_DIGEST, HeaderValue::from_str(digest_of(digest)?).ok()?);
+    Some(response)
+}
+
+/// Which bundle the agent says is in force.
+pub(crate) fn trust_digest(headers: &HeaderMap) -> Option<String> {
+    digest_of(headers.get(TRUST_DIGEST)?.to_str().ok()?).map(str::to_owned)
+}
+
+fn digest_of(text: &str) -> Option<&str> {
+    let fits = (1..=MAX_DIGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then_some(text)
 }
 
 pub(crate) fn post(path: &str) -> Request<()> {
@@ -155,6 +186,13 @@ pub(crate) fn post(path: &str) -> Request<()> {
         .path_and_query(path)
         .build()
         .unwrap_or_else(|_| Uri::from_static("http://agent/"));
+    request
+}
+
+/// The question for proof, with who asks.
+pub(crate) fn identity(gateway: &str) -> Request<()> {
+    let mut request = post(IDENTITY);
+    request.headers_mut().insert(GATEWAY, printable(gateway));
     request
 }
 
