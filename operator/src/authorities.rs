@@ -1,6 +1,7 @@
-//! The CAs that can sign, in memory, and the certificates made with them. The only place that holds a CA's key.
+//! The CAs, in memory, and the certificates made with them. The only place that holds a CA's key.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,35 +13,74 @@ use sallyport_pki::profile::Profile;
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_runtime::tls::KeyMaterial;
 
-/// The CAs that can sign, by name of their `CertificateAuthority`.
+/// The CAs that somebody may be told to trust, by name of their `CertificateAuthority`.
 #[derive(Debug, Default)]
 pub struct Authorities {
     signers: RwLock<BTreeMap<ObjectKey, Arc<Signer>>>,
+    versions: AtomicU64,
 }
 
-/// One CA.
-#[derive(Debug)]
+/// One CA as its users see it: whom to trust, what is revoked, and who signs.
+#[derive(Clone, Debug)]
 pub struct Signer {
-    /// With its key.
-    pub authority: Authority,
-    /// Resource version of the Secret it was read from.
-    pub version: String,
-    /// What its peers trust, PEM.
+    /// The generation that signs. Nothing while its key is lost: what was vouched for stands and can be revoked, and
+    /// nobody new is vouched for.
+    pub issuing: Option<Issuing>,
+    /// The trust bundle, PEM.
     pub trust: String,
+    /// Digest of the trust bundle ([`sallyport_pki::bundle::TrustBundle::digest`]), as peers acknowledge it.
+    pub digest: String,
+    /// Counts the bundles; a peer never goes back to a lower one.
+    pub sequence: u64,
+    /// Every generation that is trusted: fingerprint to number.
+    pub generations: BTreeMap<String, u32>,
+    /// Certificates are renewed, spread over this time, after a new generation began to sign.
+    pub renew_within: Duration,
+    /// The revocation lists, one for each generation that is trusted.
+    pub lists: Vec<List>,
+    /// Another one whenever anything above is another; never two of one process alike. Compare by this.
+    pub version: u64,
+}
+
+/// The generation that signs.
+#[derive(Clone, Debug)]
+pub struct Issuing {
+    /// With its key.
+    pub authority: Arc<Authority>,
+    /// Its number.
+    pub number: u32,
+    /// SHA-256 of its certificate, in hex.
+    pub fingerprint: String,
+}
+
+/// A certificate revocation list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// Fingerprint of the generation that signed it.
+    pub issuer: String,
+    /// Its number; it never falls.
+    pub number: u64,
+    /// After this it counts for nothing, and doors that need it are closed.
+    pub next_update: Timestamp,
+    /// DER.
+    pub der: Vec<u8>,
 }
 
 impl Authorities {
-    /// A CA, if it can sign.
+    /// A CA, if anybody is to trust it. It may not be able to sign ([`Signer::issuing`]).
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<Signer>> {
         self.signers.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    /// A CA can sign.
-    pub fn put(&self, key: ObjectKey, authority: Authority, version: String) -> Arc<Signer> {
-        let trust = authority.bundle().to_pem();
-        let signer = Arc::new(Signer { authority, version, trust });
-        self.signers.write().unwrap_or_else(PoisonError::into_inner).insert(key, signer.clone());
-        signer
+    /// What there is to know of a CA now; `true` when that is news. `signer.version` is given here.
+    pub fn put(&self, key: &ObjectKey, mut signer: Signer) -> bool {
+        let mut signers = self.signers.write().unwrap_or_else(PoisonError::into_inner);
+        if signers.get(key).is_some_and(|known| known.is_same(&signer)) {
+            return false;
+        }
+        signer.version = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
+        signers.insert(key.clone(), Arc::new(signer));
+        true
     }
 
     /// A CA is gone.
@@ -49,7 +89,31 @@ impl Authorities {
     }
 }
 
+impl Issuing {
+    /// Of a loaded generation.
+    pub fn of(authority: Arc<Authority>) -> Self {
+        let generation = authority.generation();
+        Self { authority, number: generation.number, fingerprint: generation.fingerprint }
+    }
+}
+
 impl Signer {
+    /// Fingerprint of the generation that signs.
+    ///
+    /// # Errors
+    /// [`MakeError::NoKey`] when none can.
+    pub fn fingerprint(&self) -> Result<&str, MakeError> {
+        Ok(&self.issuing()?.fingerprint)
+    }
+
+    /// The generation that signs.
+    ///
+    /// # Errors
+    /// [`MakeError::NoKey`] when none can.
+    pub fn issuing(&self) -> Result<&Issuing, MakeError> {
+        self.issuing.as_ref().ok_or(MakeError::NoKey)
+    }
+
     /// A certificate for somebody else's key.
     pub fn sign(
         &self,
@@ -58,9 +122,9 @@ impl Signer {
         public_key: PublicKey,
         lifetime: Duration,
         now: Timestamp,
-    ) -> Result<Leaf, IssueError> {
+    ) -> Result<Leaf, MakeError> {
         let request = LeafRequest { region: region.clone(), profile, public_key, lifetime, serial: serial() };
-        self.authority.issue(&request, now)
+        Ok(self.issuing()?.authority.issue(&request, now)?)
     }
 
     /// A key and its certificate.
@@ -71,9 +135,34 @@ impl Signer {
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<Issued, MakeError> {
+        self.issuing()?;
         let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;
         let leaf = self.sign(region, profile, key.public_key(), lifetime, now)?;
         Ok(Issued { key, leaf })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let outline = |s: &Self| {
+            let signs = s.issuing.as_ref().map(|issuing| issuing.fingerprint.clone());
+            (signs, s.trust.clone(), s.sequence, s.generations.clone(), s.renew_within)
+        };
+        outline(self) == outline(other) && self.lists == other.lists
+    }
+
+    /// A CA of one generation, with no revocation list.
+    #[cfg(test)]
+    pub(crate) fn alone(authority: Authority) -> Self {
+        let (bundle, issuing) = (authority.bundle(), Issuing::of(Arc::new(authority)));
+        Self {
+            trust: bundle.to_pem(),
+            digest: bundle.digest(),
+            sequence: 1,
+            generations: BTreeMap::from([(issuing.fingerprint.clone(), issuing.number)]),
+            renew_within: Duration::from_secs(86_400),
+            lists: Vec::new(),
+            version: 1,
+            issuing: Some(issuing),
+        }
     }
 }
 
@@ -111,7 +200,10 @@ pub enum MakeError {
     /// The CA does not sign it.
     #[error(transparent)]
     Issue(#[from] IssueError),
-    /// There is no key.
+    /// No key could be made for the certificate.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The CA's own key is lost.
+    #[error("the certificate authority has no key to sign with")]
+    NoKey,
 }

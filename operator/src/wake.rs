@@ -146,6 +146,23 @@ pub fn users_of_authority(ctx: &Context, authority: &ObjectKey) {
     }
 }
 
+/// The authority of a region: somebody who is vouched for acknowledged, attached, went away, or uses another certificate.
+pub fn authority_of_region(ctx: &Context, region: &ObjectKey) {
+    if let Some(object) = ctx.world.regions.get(region) {
+        let name = &object.spec.certificate_authority_ref.name;
+        ctx.wake(Kind::CertificateAuthority, ObjectKey::new(&region.namespace, name));
+    }
+}
+
+/// The authority of an endpoint: its agent uses or trusts something else, or a certificate of it was issued, revoked or
+/// deleted.
+pub fn authority_of_endpoint(ctx: &Context, endpoint: &ObjectKey) {
+    let site = ctx.world.endpoints.get(endpoint).map(|e| ObjectKey::new(&endpoint.namespace, &e.spec.site_ref.name));
+    if let Some(site) = site.and_then(|site| ctx.world.sites.get(&site)) {
+        authority_of_region(ctx, &region_key(&site));
+    }
+}
+
 /// The regions of a namespace whose engineers' authorities are in this ConfigMap.
 pub fn config_map(ctx: &Context, key: &ObjectKey) {
     let regions = ctx.world.regions.snapshot();

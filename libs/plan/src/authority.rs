@@ -1,10 +1,27 @@
 //! What to do about a certificate authority's key. A new root is made exactly once: a key that was there and is gone
 //! stops everything until somebody restores it, because every site trusts it and none would trust another.
 
+use jiff::Timestamp;
 use sallyport_api::CertificateAuthority;
+use sallyport_api::tunnel_certificate::RevocationReason;
 
 use crate::labels;
 use crate::secret_facts::SecretFacts;
+
+/// A certificate that is to be on its issuer's revocation list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokedCertificate {
+    /// Serial number, in hexadecimal.
+    pub serial: String,
+    /// Number of the generation that issued it.
+    pub issuer_generation: u32,
+    /// Its end, after which it leaves the list.
+    pub not_after: Timestamp,
+    /// Why.
+    pub reason: RevocationReason,
+    /// Since when it counts as revoked.
+    pub since: Timestamp,
+}
 
 /// What to do about the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -126,11 +126,18 @@ pub(super) struct Own {
 
 impl Own {
     fn fresh<'a>(own: &'a mut Option<Self>, id: &RegionId, published: &Published) -> Result<&'a Self, StreamError> {
-        let (now, authority) = (Timestamp::now(), published.signer.authority.fingerprint());
-        let kept = own.take().filter(|own| own.authority == authority && now < own.issued.renew_at());
-        let fresh = match kept {
+        let (now, signer) = (Timestamp::now(), &published.signer);
+        let good = |own: &Self| match &signer.issuing {
+            Some(issuing) => own.authority == issuing.fingerprint && now < own.issued.renew_at(),
+            // While the authority's key is lost there is no other.
+            None => now < own.issued.leaf.not_after,
+        };
+        let fresh = match own.take().filter(good) {
             Some(kept) => kept,
-            None => Self { issued: published.signer.issue(id, Profile::Operator, OWN_LIFETIME, now)?, authority },
+            None => Self {
+                authority: signer.fingerprint()?.to_owned(),
+                issued: signer.issue(id, Profile::Operator, OWN_LIFETIME, now)?,
+            },
         };
         Ok(own.insert(fresh))
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sallyport_core::name::{EndpointId, RegionId};
 use sallyport_core::offer::{Offer, OfferedDevice};
 use sallyport_pki::profile::Profile;
-use sallyport_pki::signed::{self, SignError};
+use sallyport_pki::signed::{self, Purpose, SignError};
 
 use crate::authorities::{Issued, MakeError, Signer};
 
@@ -60,7 +60,11 @@ impl Offers {
 
     /// A new period or another CA means a new signer, and everything is signed anew.
     fn renew_signer(&mut self, authority: &Signer, period: u64, now: Timestamp) -> Result<(), OfferError> {
-        let fingerprint = authority.authority.fingerprint();
+        // While the authority's key is lost nobody new is made a signer; what changes must still be signed.
+        if authority.issuing.is_none() && self.signer.as_ref().is_some_and(|s| now < s.issued.leaf.not_after) {
+            return Ok(());
+        }
+        let fingerprint = authority.fingerprint()?.to_owned();
         let good = |s: &ConfigSigner| s.period == period && s.authority == fingerprint && now < s.issued.renew_at();
         if self.signer.as_ref().is_some_and(good) {
             return Ok(());
@@ -80,7 +84,7 @@ fn sign(endpoint: &EndpointId, devices: &[OfferedDevice], by: &Issued, now: Time
         devices: devices.to_vec(),
     };
     let text = serde_json::to_vec(&offer).map_err(|e| OfferError::Write(endpoint.clone(), e))?;
-    signed::sign(&text, &by.key, &by.leaf.der).map_err(|e| OfferError::Sign(endpoint.clone(), e))
+    signed::sign(Purpose::Offer, &text, &by.key, &by.leaf.der).map_err(|e| OfferError::Sign(endpoint.clone(), e))
 }
 
 /// Why an offer is not signed.
@@ -115,7 +119,7 @@ mod tests {
         let day = Duration::from_secs(86_400);
         let authority = Authority::create(1, &subject, key, 3650 * day, serial(), now).unwrap();
         let trust = authority.bundle();
-        let signer = Signer { trust: trust.to_pem(), authority, version: String::new() };
+        let signer = Signer::alone(authority);
         let region = RegionId::parse("dmz", "eu").unwrap();
         let endpoint = EndpointId::parse("lyon", "agent").unwrap();
         let mut offers = Offers::new(region.clone());
@@ -123,7 +127,7 @@ mod tests {
 
         offers.sign(&wanted, &signer, 1, now).unwrap();
         let first = offers.of(&endpoint);
-        let text = signed::verify(&first, &trust, &region, now).unwrap();
+        let text = signed::verify(Purpose::Offer, &first, &trust, &region, now).unwrap();
         assert_eq!(serde_json::from_slice::<Offer>(&text).unwrap().endpoint, endpoint);
         offers.sign(&wanted, &signer, 1, now).unwrap();
         assert_eq!(offers.of(&endpoint), first);

@@ -212,7 +212,7 @@ impl Region {
         for (endpoint, entry) in &mut config.endpoints {
             entry.offer = self.offers.of(endpoint);
         }
-        let same = |last: &Arc<Published>| *last.config == config && last.signer.trust == signer.trust;
+        let same = |last: &Arc<Published>| *last.config == config && last.signer.version == signer.version;
         if !self.news.borrow().as_ref().is_some_and(same) {
             let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
             let digest = sallyport_control::digest::of(&config);

@@ -8,13 +8,13 @@ use rustls_pki_types::DnsName;
 use sallyport_control::wire;
 use sallyport_core::config::Settings;
 use sallyport_core::name::{Name, RegionId};
-use sallyport_pki::authority::{IssueError, Leaf};
+use sallyport_pki::authority::Leaf;
 use sallyport_pki::csr::{self, CsrError};
 use sallyport_pki::profile::Profile;
 use sallyport_plan::names;
 use tokio::time::Instant;
 
-use crate::authorities::Signer;
+use crate::authorities::{MakeError, Signer};
 
 /// A gateway needs three certificates a month; this many in `WINDOW` leave room for restarts, and no more.
 const MOST: u32 = 30;
@@ -84,7 +84,7 @@ pub(super) enum RequestError {
     Host(String),
     /// The CA does not sign it.
     #[error(transparent)]
-    Issue(#[from] IssueError),
+    Make(#[from] MakeError),
     /// It does not say what for, or something this operator does not know.
     #[error("unknown purpose")]
     Purpose,
@@ -106,7 +106,7 @@ mod tests {
         let subject = AuthoritySubject { common_name: "EU".into(), organization: None };
         let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
         let authority = Authority::create(1, &subject, key, WINDOW * 1000, serial(), Timestamp::now()).unwrap();
-        Signer { trust: authority.bundle().to_pem(), authority, version: String::new() }
+        Signer::alone(authority)
     }
 
     fn request(purpose: wire::Purpose) -> wire::CertificateRequest {

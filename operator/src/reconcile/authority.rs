@@ -21,7 +21,7 @@ use sallyport_plan::{names, objects};
 
 use super::certificate::ready_to_write;
 use super::{Again, after_trouble, handled_elsewhere, now, until};
-use crate::authorities::{Signer, serial};
+use crate::authorities::{Issuing, Signer, serial};
 use crate::context::Context;
 use crate::error::{Error, found};
 use crate::kinds::Kind;
@@ -72,17 +72,12 @@ async fn bring_about(ctx: &Context, key: &ObjectKey, authority: &CertificateAuth
         }
     };
     publish(ctx, key, authority, &signer).await?;
-    Ok(signer.authority.generation())
+    signer.issuing().map(|i| i.authority.generation()).map_err(|e| Trouble::Issue(e.to_string()))
 }
 
 /// The key as it is in its Secret, read again only when the Secret has changed.
 async fn signer(ctx: &Context, key: &ObjectKey, authority: &CertificateAuthority) -> Result<Arc<Signer>, Trouble> {
     let secret_key = ObjectKey::new(&key.namespace, names::authority(&key.name));
-    let cached = ctx.world.secrets.get(&secret_key);
-    let version = cached.and_then(|facts| facts.metadata.resource_version.clone());
-    if let Some(signer) = ctx.authorities.get(key).filter(|signer| Some(&signer.version) == version.as_ref()) {
-        return Ok(signer);
-    }
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &key.namespace);
     let what = format!("read Secret {secret_key}");
     let live = found(api.get(&secret_key.name).await).map_err(|e| Trouble::from(Error::api(what)(e)))?;
@@ -141,13 +136,24 @@ fn make(authority: &CertificateAuthority, now: Timestamp) -> Result<Authority, S
 }
 
 fn keep(ctx: &Context, key: &ObjectKey, authority: Authority, secret: Option<Secret>) -> Arc<Signer> {
-    let version = secret.as_ref().and_then(|s| s.metadata.resource_version.clone()).unwrap_or_default();
     if let Some(secret) = secret {
         ctx.world.secrets.put(crate::intake::secret(secret));
     }
-    let signer = ctx.authorities.put(key.clone(), authority, version);
-    wake::users_of_authority(ctx, key);
-    signer
+    let (bundle, issuing) = (authority.bundle(), Issuing::of(Arc::new(authority)));
+    let signer = Signer {
+        trust: bundle.to_pem(),
+        digest: bundle.digest(),
+        sequence: 1,
+        generations: BTreeMap::from([(issuing.fingerprint.clone(), issuing.number)]),
+        renew_within: std::time::Duration::from_secs(86_400),
+        lists: Vec::new(),
+        version: 0,
+        issuing: Some(issuing),
+    };
+    if ctx.authorities.put(key, signer.clone()) {
+        wake::users_of_authority(ctx, key);
+    }
+    Arc::new(signer)
 }
 
 /// The ConfigMap with the trust bundle.

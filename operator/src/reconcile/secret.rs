@@ -17,7 +17,7 @@ use sallyport_plan::status::{Issued, Trouble};
 use serde_json::Value;
 
 use crate::apply;
-use crate::authorities::Signer;
+use crate::authorities::{Issuing, Signer};
 use crate::context::Context;
 use crate::error::{Error, found};
 use crate::kinds::Kind;
@@ -58,14 +58,19 @@ fn judge(order: &Order<'_>, found: Option<&SecretFacts>, now: Timestamp) -> Resu
     let Some(identity) = order.profile.identity(order.region) else {
         return Err(Trouble::Issue("the profile names nobody".to_owned()));
     };
+    let issuing = issuing(order)?;
     let wanted = Wanted {
         owner_uid: &order.owner.uid,
         identity: &identity,
-        issuer: &order.signer.authority.fingerprint(),
+        issuer: &issuing.fingerprint,
         trust: &order.signer.trust,
         lifetime: order.lifetime.try_into().unwrap_or(jiff::SignedDuration::MAX),
     };
     Ok(decide(&wanted, found, now))
+}
+
+fn issuing<'a>(order: &Order<'a>) -> Result<&'a Issuing, Trouble> {
+    order.signer.issuing().map_err(|error| Trouble::Issue(error.to_string()))
 }
 
 async fn issue(ctx: &Context, order: &Order<'_>, why: &str, now: Timestamp) -> Result<Issued, Trouble> {
@@ -82,7 +87,7 @@ async fn issue(ctx: &Context, order: &Order<'_>, why: &str, now: Timestamp) -> R
         serial: made.leaf.serial.clone(),
         validity,
         renew_at: made.renew_at(),
-        issuer_generation: order.signer.authority.generation().number,
+        issuer_generation: issuing(order)?.number,
     })
 }
 
@@ -101,7 +106,7 @@ async fn write(ctx: &Context, order: &Order<'_>, certificate: &str, key: &str) -
     let texts = BTreeMap::from([("tls.crt", certificate), ("tls.key", key), ("ca.crt", order.signer.trust.as_str())]);
     let name = order.secret.name.clone();
     let mut child = objects::tls_secret(order.owner, &order.secret.namespace, name, order.labels.clone(), &texts);
-    child.object["metadata"]["annotations"] = serde_json::json!({ ISSUER: order.signer.authority.fingerprint() });
+    child.object["metadata"]["annotations"] = serde_json::json!({ ISSUER: issuing(order)?.fingerprint });
     apply::secret(ctx, order.kind, &order.secret.namespace, &child).await.map_err(Trouble::from)
 }
 
@@ -112,6 +117,6 @@ fn issued(order: &Order<'_>, facts: Option<&SecretFacts>, renew_at: Timestamp) -
         serial: leaf.serial.clone(),
         validity: leaf.validity,
         renew_at,
-        issuer_generation: order.signer.authority.generation().number,
+        issuer_generation: issuing(order)?.number,
     })
 }
