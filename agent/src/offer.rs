@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sallyport_core::name::{EndpointId, RegionId};
 use sallyport_core::offer::Offer;
 use sallyport_pki::bundle::TrustBundle;
-use sallyport_pki::signed::{self, SignedError};
+use sallyport_pki::signed::{self, Purpose, SignedError};
 use sallyport_runtime::files::{FileError, write_atomic};
 
 /// Whose offers are obeyed.
@@ -28,7 +28,7 @@ pub struct Judge<'a> {
 impl Judge<'_> {
     /// The offer of a signed document, if it may come into force.
     pub fn judge(&self, document: &[u8], newest_seen: u64) -> Result<Offer, OfferError> {
-        let payload = signed::verify(document, self.trust, self.region, self.now)?;
+        let payload = signed::verify(Purpose::Offer, document, self.trust, self.region, self.now)?;
         let offer: Offer =
             serde_json::from_slice(&payload).map_err(|error| OfferError::Unreadable(error.to_string()))?;
         if offer.endpoint != *self.endpoint {

@@ -29,6 +29,7 @@ use sallyport_core::offer::{Offer, OfferedDevice, OfferedService};
 use sallyport_pki::authority::{Authority, AuthoritySubject, Leaf, LeafRequest, Serial};
 use sallyport_pki::key::{KeyAlgorithm, PrivateKey};
 use sallyport_pki::profile::Profile;
+use sallyport_pki::signed::Purpose;
 use sallyport_tunnel::{Limits, Tunnel, gateway_end};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -111,7 +112,7 @@ impl Region {
 
     pub fn sign(&self, offer: &Offer) -> Bytes {
         let (key, leaf) = &self.signer;
-        sallyport_pki::signed::sign(&serde_json::to_vec(offer).unwrap(), key, &leaf.der).unwrap().into()
+        sallyport_pki::signed::sign(Purpose::Offer, &serde_json::to_vec(offer).unwrap(), key, &leaf.der).unwrap().into()
     }
 
     /// What an outer door shows.

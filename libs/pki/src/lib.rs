@@ -12,6 +12,7 @@
 //! What a certificate says comes from a [`profile::Profile`] and our policy, never from the request: of a CSR only the
 //! public key is used.
 
+pub mod announcement;
 pub mod authority;
 pub mod bundle;
 pub mod csr;

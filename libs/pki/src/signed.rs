@@ -5,8 +5,8 @@
 //!  "SPSD" 01 | u32 length, certificate (DER) | u32 length, signature (ASN.1 ECDSA) | u32 length, payload
 //! ```
 //!
-//! Integers are big-endian; nothing may follow. The signature covers `"sallyport-offer-v1\0"` and the payload, so no
-//! signature made for another purpose (a TLS handshake, a certificate) can be passed off as one.
+//! Integers are big-endian; nothing may follow. The signature covers the [`Purpose`]'s domain and the payload, so no
+//! signature made for another purpose (an announcement of trust, a TLS handshake, a certificate) can be passed off as one.
 
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
@@ -23,22 +23,40 @@ use crate::key::{KeyAlgorithm, KeyError, PrivateKey};
 pub const MAX_DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
 
 const MAGIC: &[u8; 5] = b"SPSD\x01";
-const DOMAIN: &[u8] = b"sallyport-offer-v1\0";
 /// id-kp-codeSigning, 1.3.6.1.5.5.7.3.3 (RFC 5280 section 4.2.1.12).
 const CODE_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
 static CHAIN_ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] =
     &[ECDSA_P256_SHA256, ECDSA_P256_SHA384, ECDSA_P384_SHA256, ECDSA_P384_SHA384];
 
+/// What a document is for. One that was signed for one purpose never passes for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// What an agent may connect to ([`sallyport_core::offer::Offer`]).
+    Offer,
+    /// Which CAs an agent trusts ([`crate::announcement::TrustAnnouncement`]).
+    Trust,
+}
+
+impl Purpose {
+    /// What the signature covers in front of the payload. Neither is a prefix of the other.
+    fn domain(self) -> &'static [u8] {
+        match self {
+            Self::Offer => b"sallyport-offer-v1\0",
+            Self::Trust => b"sallyport-trust-v1\0",
+        }
+    }
+}
+
 /// Signs a payload with the config signer's key.
 ///
 /// # Errors
 /// [`SignError`] when the certificate is not this key's or the whole would be too large.
-pub fn sign(payload: &[u8], key: &PrivateKey, signer_leaf_der: &[u8]) -> Result<Vec<u8>, SignError> {
+pub fn sign(purpose: Purpose, payload: &[u8], key: &PrivateKey, signer_leaf_der: &[u8]) -> Result<Vec<u8>, SignError> {
     let certified = inspect::public_key(signer_leaf_der).map_err(|_| SignError::ForeignCertificate)?;
     if certified != key.public_key() {
         return Err(SignError::ForeignCertificate);
     }
-    let signature = key.sign(&to_be_signed(payload))?;
+    let signature = key.sign(&to_be_signed(purpose, payload))?;
     let mut document = MAGIC.to_vec();
     for part in [signer_leaf_der, &signature, payload] {
         let length = u32::try_from(part.len()).map_err(|_| SignError::TooLarge)?;
@@ -48,15 +66,21 @@ pub fn sign(payload: &[u8], key: &PrivateKey, signer_leaf_der: &[u8]) -> Result<
     if document.len() > MAX_DOCUMENT_BYTES { Err(SignError::TooLarge) } else { Ok(document) }
 }
 
-/// The payload of a document that the region's config signer signed, valid at `now`.
+/// The payload of a document that the region's config signer signed for this purpose, valid at `now`.
 ///
 /// # Errors
 /// See [`SignedError`]; hostile bytes never panic.
-pub fn verify(document: &[u8], trust: &TrustBundle, region: &RegionId, now: Timestamp) -> Result<Vec<u8>, SignedError> {
+pub fn verify(
+    purpose: Purpose,
+    document: &[u8],
+    trust: &TrustBundle,
+    region: &RegionId,
+    now: Timestamp,
+) -> Result<Vec<u8>, SignedError> {
     let Parts { certificate, signature, payload } = split(document).ok_or(SignedError::Malformed)?;
     signer_is_trusted(certificate, trust, now)?;
     signer_has_the_role(certificate, region)?;
-    signature_fits(certificate, signature, payload)?;
+    signature_fits(certificate, signature, &to_be_signed(purpose, payload))?;
     Ok(payload.to_vec())
 }
 
@@ -84,7 +108,7 @@ fn signer_has_the_role(certificate: &[u8], region: &RegionId) -> Result<(), Sign
     }
 }
 
-fn signature_fits(certificate: &[u8], signature: &[u8], payload: &[u8]) -> Result<(), SignedError> {
+fn signature_fits(certificate: &[u8], signature: &[u8], signed: &[u8]) -> Result<(), SignedError> {
     let der = CertificateDer::from(certificate);
     let leaf = EndEntityCert::try_from(&der).map_err(|_| SignedError::Malformed)?;
     let key = inspect::public_key(certificate).map_err(|_| SignedError::BadSignature)?;
@@ -92,11 +116,11 @@ fn signature_fits(certificate: &[u8], signature: &[u8], payload: &[u8]) -> Resul
         KeyAlgorithm::EcdsaP256 => ECDSA_P256_SHA256,
         KeyAlgorithm::EcdsaP384 => ECDSA_P384_SHA384,
     };
-    leaf.verify_signature(algorithm, &to_be_signed(payload), signature).map_err(|_| SignedError::BadSignature)
+    leaf.verify_signature(algorithm, signed, signature).map_err(|_| SignedError::BadSignature)
 }
 
-fn to_be_signed(payload: &[u8]) -> Vec<u8> {
-    [DOMAIN, payload].concat()
+fn to_be_signed(purpose: Purpose, payload: &[u8]) -> Vec<u8> {
+    [purpose.domain(), payload].concat()
 }
 
 struct Parts<'d> {
@@ -138,7 +162,7 @@ pub enum SignError {
 /// Why a signed document is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignedError {
-    /// The payload is not what was signed.
+    /// The payload is not what was signed, or was signed for another [`Purpose`].
     #[error("signature of the signed document does not fit")]
     BadSignature,
     /// The signer's certificate is not valid now.

@@ -13,7 +13,7 @@ use sallyport_pki::bundle::TrustBundle;
 use sallyport_pki::inspect::IdentityRefused;
 use sallyport_pki::key::{KeyAlgorithm, PrivateKey};
 use sallyport_pki::profile::Profile;
-use sallyport_pki::signed::{SignError, SignedError, sign, verify};
+use sallyport_pki::signed::{Purpose, SignError, SignedError, sign, verify};
 use sallyport_testkit::ca::start;
 use sallyport_testkit::{Ca, Credential};
 
@@ -24,11 +24,11 @@ fn now() -> Timestamp {
 }
 
 fn document(signer: &Credential) -> Vec<u8> {
-    sign(PAYLOAD, &signer.key(), &signer.der).unwrap()
+    sign(Purpose::Offer, PAYLOAD, &signer.key(), &signer.der).unwrap()
 }
 
 fn check(document: &[u8], ca: &Ca) -> Result<Vec<u8>, SignedError> {
-    verify(document, &ca.bundle(), ca.region(), now())
+    verify(Purpose::Offer, document, &ca.bundle(), ca.region(), now())
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn the_config_signer_is_believed() {
     let ca = Ca::new("dmz", "eu");
     assert_eq!(check(&document(&ca.config_signer()), &ca).unwrap(), PAYLOAD);
     let empty = ca.config_signer();
-    assert_eq!(check(&sign(b"", &empty.key(), &empty.der).unwrap(), &ca).unwrap(), b"");
+    assert_eq!(check(&sign(Purpose::Offer, b"", &empty.key(), &empty.der).unwrap(), &ca).unwrap(), b"");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_p384_signer_is_believed_too() {
         serial: Serial::from_random([5; 16]),
     };
     let leaf = ca.authority().issue(&request, start()).unwrap();
-    assert_eq!(check(&sign(PAYLOAD, &key, &leaf.der).unwrap(), &ca).unwrap(), PAYLOAD);
+    assert_eq!(check(&sign(Purpose::Offer, PAYLOAD, &key, &leaf.der).unwrap(), &ca).unwrap(), PAYLOAD);
 }
 
 #[test]
@@ -74,16 +74,16 @@ fn another_region_another_ca_and_another_time_are_refused() {
     let (ca, twin) = (Ca::new("dmz", "eu"), Ca::new("dmz", "eu"));
     let us = RegionId::parse("dmz", "us").unwrap();
     let good = document(&ca.config_signer());
-    assert!(matches!(verify(&good, &ca.bundle(), &us, now()), Err(SignedError::WrongSigner { .. })));
+    assert!(matches!(verify(Purpose::Offer, &good, &ca.bundle(), &us, now()), Err(SignedError::WrongSigner { .. })));
     // A CA of the same name and another key.
     assert_eq!(check(&document(&twin.config_signer()), &ca), Err(SignedError::Untrusted));
-    assert_eq!(verify(&good, &TrustBundle::empty(), ca.region(), now()), Err(SignedError::Untrusted));
+    assert_eq!(verify(Purpose::Offer, &good, &TrustBundle::empty(), ca.region(), now()), Err(SignedError::Untrusted));
     assert_eq!(check(&document(&ca.issue_expired(Profile::ConfigSigner)), &ca), Err(SignedError::Expired));
     let before = start() - SignedDuration::from_hours(24);
-    assert!(verify(&good, &ca.bundle(), ca.region(), before).is_err());
-    assert_eq!(verify(&good, &ca.bundle(), ca.region(), Timestamp::MIN), Err(SignedError::Expired));
+    assert!(verify(Purpose::Offer, &good, &ca.bundle(), ca.region(), before).is_err());
+    assert_eq!(verify(Purpose::Offer, &good, &ca.bundle(), ca.region(), Timestamp::MIN), Err(SignedError::Expired));
     // The CA itself has ended, although a leaf of it claims to go on: see `forged`.
-    assert!(verify(&good, &ca.bundle(), ca.region(), Timestamp::MAX).is_err());
+    assert!(verify(Purpose::Offer, &good, &ca.bundle(), ca.region(), Timestamp::MAX).is_err());
 }
 
 #[test]
@@ -95,11 +95,11 @@ fn a_leaf_that_outlives_its_ca_ends_with_it() {
     let trust = TrustBundle::from_pem(&params.self_signed(&ca_key).unwrap().pem()).unwrap();
     let issuer = Issuer::from_params(&params, &ca_key);
     let (der, key) = forged(&issuer, |_| {});
-    let document = sign(PAYLOAD, &key, &der).unwrap();
+    let document = sign(Purpose::Offer, PAYLOAD, &key, &der).unwrap();
     let region = RegionId::parse("dmz", "eu").unwrap();
     let in_2024 = start();
-    assert_eq!(verify(&document, &trust, &region, in_2024).unwrap(), PAYLOAD);
-    assert_eq!(verify(&document, &trust, &region, now()), Err(SignedError::Untrusted));
+    assert_eq!(verify(Purpose::Offer, &document, &trust, &region, in_2024).unwrap(), PAYLOAD);
+    assert_eq!(verify(Purpose::Offer, &document, &trust, &region, now()), Err(SignedError::Untrusted));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn hostile_leaves_of_a_trusted_ca_are_refused() {
     let region = RegionId::parse("dmz", "eu").unwrap();
     let outcome = |change: fn(&mut CertificateParams)| {
         let (der, key) = forged(&issuer, change);
-        verify(&sign(PAYLOAD, &key, &der).unwrap(), &trust, &region, now())
+        verify(Purpose::Offer, &sign(Purpose::Offer, PAYLOAD, &key, &der).unwrap(), &trust, &region, now())
     };
     assert_eq!(outcome(|_| {}).unwrap(), PAYLOAD);
     assert_eq!(
@@ -175,8 +175,8 @@ fn one_key_in_two_roles_signs_only_as_the_role_shown() {
         ca.authority().issue(&request, start()).unwrap().der
     };
     let (signer, operator) = (issue(Profile::ConfigSigner), issue(Profile::Operator));
-    assert!(check(&sign(PAYLOAD, &key, &signer).unwrap(), &ca).is_ok());
-    assert_eq!(check(&sign(PAYLOAD, &key, &operator).unwrap(), &ca), Err(SignedError::WrongUsage));
+    assert!(check(&sign(Purpose::Offer, PAYLOAD, &key, &signer).unwrap(), &ca).is_ok());
+    assert_eq!(check(&sign(Purpose::Offer, PAYLOAD, &key, &operator).unwrap(), &ca), Err(SignedError::WrongUsage));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_signature_over_something_else_is_refused() {
     let ca = Ca::new("dmz", "eu");
     let signer = ca.config_signer();
     // Another document's signature, and one without the domain in front.
-    let (one, two) = (document(&signer), sign(b"other", &signer.key(), &signer.der).unwrap());
+    let (one, two) = (document(&signer), sign(Purpose::Offer, b"other", &signer.key(), &signer.der).unwrap());
     let header = 5 + 4 + signer.der.len();
     let swapped = [&one[..header], &two[header..two.len() - 9], &one[one.len() - PAYLOAD.len() - 4..]].concat();
     assert_eq!(check(&swapped, &ca), Err(SignedError::BadSignature));
@@ -206,13 +206,30 @@ fn assemble(certificate: &[u8], signature: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_document_for_one_purpose_never_passes_for_another() {
+    let ca = Ca::new("dmz", "eu");
+    let signer = ca.config_signer();
+    let purposes = [Purpose::Offer, Purpose::Trust];
+    for (made_for, taken_for) in purposes.iter().flat_map(|made| purposes.iter().map(move |taken| (*made, *taken))) {
+        let document = sign(made_for, PAYLOAD, &signer.key(), &signer.der).unwrap();
+        let expected = if made_for == taken_for { Ok(PAYLOAD.to_vec()) } else { Err(SignedError::BadSignature) };
+        assert_eq!(verify(taken_for, &document, &ca.bundle(), ca.region(), now()), expected);
+    }
+    // Each purpose's domain is what its name says: agents of an earlier version check against the same bytes.
+    let pair = KeyPair::from_pem(&signer.key_pem).unwrap();
+    let proper = rcgen::SigningKey::sign(&pair, &[b"sallyport-trust-v1\0", PAYLOAD].concat()).unwrap();
+    let document = assemble(&signer.der, &proper, PAYLOAD);
+    assert_eq!(verify(Purpose::Trust, &document, &ca.bundle(), ca.region(), now()).unwrap(), PAYLOAD);
+}
+
+#[test]
 fn a_signer_does_not_sign_as_somebody_else_or_without_bound() {
     let ca = Ca::new("dmz", "eu");
     let (signer, other) = (ca.config_signer(), ca.config_signer());
-    assert_eq!(sign(PAYLOAD, &signer.key(), &other.der), Err(SignError::ForeignCertificate));
-    assert_eq!(sign(PAYLOAD, &signer.key(), b"junk"), Err(SignError::ForeignCertificate));
+    assert_eq!(sign(Purpose::Offer, PAYLOAD, &signer.key(), &other.der), Err(SignError::ForeignCertificate));
+    assert_eq!(sign(Purpose::Offer, PAYLOAD, &signer.key(), b"junk"), Err(SignError::ForeignCertificate));
     let large = vec![0; sallyport_pki::signed::MAX_DOCUMENT_BYTES];
-    assert_eq!(sign(&large, &signer.key(), &signer.der), Err(SignError::TooLarge));
+    assert_eq!(sign(Purpose::Offer, &large, &signer.key(), &signer.der), Err(SignError::TooLarge));
 }
 
 /// Every single bit counts: there is no spare place in a document.
@@ -236,7 +253,7 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), magic in any::<bool>()) {
         let region = RegionId::parse("dmz", "eu").unwrap();
         let document = if magic { [b"SPSD\x01", &bytes[..]].concat() } else { bytes };
-        prop_assert!(verify(&document, &TrustBundle::empty(), &region, now()).is_err());
+        prop_assert!(verify(Purpose::Offer, &document, &TrustBundle::empty(), &region, now()).is_err());
     }
 
     #[test]
@@ -254,7 +271,7 @@ proptest! {
     fn any_payload_round_trips(payload in prop::collection::vec(any::<u8>(), 0..2000)) {
         let ca = Ca::new("dmz", "eu");
         let signer = ca.config_signer();
-        let document = sign(&payload, &signer.key(), &signer.der).unwrap();
+        let document = sign(Purpose::Offer, &payload, &signer.key(), &signer.der).unwrap();
         prop_assert_eq!(check(&document, &ca).unwrap(), payload);
     }
 }
