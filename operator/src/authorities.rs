@@ -1,6 +1,6 @@
 //! The CAs, in memory, and the certificates made with them. The only place that holds a CA's key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -62,6 +62,8 @@ pub struct List {
     pub number: u64,
     /// After this it counts for nothing, and doors that need it are closed.
     pub next_update: Timestamp,
+    /// Serial numbers on it, in lower-case hexadecimal.
+    pub serials: BTreeSet<String>,
     /// DER.
     pub der: Vec<u8>,
 }

@@ -328,13 +328,18 @@ pub struct CaGeneration {
     pub not_before: String,
     /// End of validity (RFC 3339).
     pub not_after: String,
-    /// Where it stands.
+    /// Where it stands. Before rotations there was one generation, which signed, and nothing said so: that is what the
+    /// absence of this and of the next three fields means.
+    #[serde(default = "issuing")]
     pub state: GenerationState,
     /// Since when (RFC 3339).
+    #[serde(default)]
     pub since: String,
     /// Why it was made.
+    #[serde(default = "first")]
     pub cause: GenerationCause,
     /// Digest of the subject, algorithm and custody it was made for; another one in `spec` begins a rotation.
+    #[serde(default)]
     pub made_for: String,
     /// Emergency: the generations before this one are dropped at this time (RFC 3339), whoever still needs them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -342,6 +347,14 @@ pub struct CaGeneration {
     /// Peers that hold one of its certificates.
     #[serde(default)]
     pub holders: u32,
+}
+
+fn issuing() -> GenerationState {
+    GenerationState::Issuing
+}
+
+fn first() -> GenerationCause {
+    GenerationCause::First
 }
 
 /// A rotation that is under way.
