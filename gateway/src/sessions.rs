@@ -5,7 +5,7 @@ mod open;
 mod view;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -38,11 +38,28 @@ pub struct LiveSession {
     pub idle: Duration,
     /// The engineers' authorities that were trusted when it was opened.
     authorities: TrustBundle,
+    /// Why it was withdrawn, in words; set before `end`, so that whoever sees the end sees them too.
+    detail: OnceLock<String>,
     end: watch::Sender<Option<EndReason>>,
     over: watch::Sender<Option<EndReason>>,
 }
 
 impl LiveSession {
+    /// As [`LiveSession::end`], because the configuration or the trust does not allow it any more, with what changed in
+    /// words for both ends.
+    pub fn withdraw(&self, why: &str) {
+        if self.end.borrow().is_none() {
+            // A second reason, at the same moment, adds nothing.
+            let _ = self.detail.set(why.to_owned());
+        }
+        self.end(EndReason::Withdrawn);
+    }
+
+    /// What [`LiveSession::withdraw`] was told.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.get().map(String::as_str)
+    }
+
     /// Asks it to end; the first reason stays. No byte passes after this returns.
     pub fn end(&self, reason: EndReason) {
         self.passage.cut();
@@ -132,7 +149,7 @@ impl Sessions {
                 Ok(_) => continue,
             };
             tracing::info!(session = %session.id, device = %authorised.device(), reason = %why, "session withdrawn");
-            session.end(EndReason::Withdrawn);
+            session.withdraw(&why);
             cut.push(session);
         }
         for session in cut {

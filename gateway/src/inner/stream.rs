@@ -33,7 +33,8 @@ pub async fn connect(
     let session = call.gateway.sessions.of(&call.caller.engineer.user, &id);
     let session = session.ok_or_else(|| Problem::unknown_session(&id))?;
     if let Some(reason) = session.ended() {
-        return Err(Problem::new(StatusCode::GONE, "sessionEnded", format!("the session is over: {}", reason.label())));
+        let why = session.detail().unwrap_or(reason.label());
+        return Err(Problem::new(StatusCode::GONE, "sessionEnded", format!("the session is over: {why}")));
     }
     let connected = session.passage.connect().await.map_err(|error| refused(&call, &error))?;
     tokio::spawn(async move {

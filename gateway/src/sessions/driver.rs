@@ -68,6 +68,7 @@ async fn record_end(gateway: &Gateway, session: &LiveSession, reason: &EndReason
     let event = AuditEvent::SessionEnded {
         session: session.id.clone(),
         reason: reason.clone(),
+        detail: session.detail().map(|detail| detail.into()),
         bytes_in: meter.to_engineer(),
         bytes_out: meter.to_device(),
         verified,

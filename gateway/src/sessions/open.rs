@@ -9,7 +9,7 @@ use sallyport_core::access::{Authorised, Denied, decide};
 use sallyport_core::config::Protocol;
 use sallyport_core::engineer::{Engineer, SessionRequest};
 use sallyport_core::name::DeviceId;
-use sallyport_core::session::{EndReason, Limits};
+use sallyport_core::session::Limits;
 use tokio::sync::watch;
 
 use super::{LiveSession, driver};
@@ -95,6 +95,7 @@ async fn try_open(
         expires_at: now + limits.longest,
         idle: limits.idle,
         authorities: super::authorities(&gateway.store.current().config),
+        detail: std::sync::OnceLock::new(),
         end: watch::Sender::new(None),
         over: watch::Sender::new(None),
     });
@@ -158,7 +159,7 @@ async fn recheck(gateway: &Gateway, session: &LiveSession) -> Result<(), OpenRef
     match decide(&config, authorised.engineer(), authorised.request(), Timestamp::now()) {
         Ok(_) => Ok(()),
         Err(denied) => {
-            session.end(EndReason::Withdrawn);
+            session.withdraw(&denied.to_string());
             session.wait_ended().await;
             Err(denied.into())
         }

@@ -27,6 +27,9 @@ pub struct SessionView {
     pub state: State,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_reason: Option<EndReason>,
+    /// What changed, in words, when the session was withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_detail: Option<String>,
     pub opened_at: Timestamp,
     pub expires_at: Timestamp,
     pub idle_timeout_seconds: u64,
@@ -64,6 +67,7 @@ impl SessionView {
             gateway: gateway.clone(),
             policy: authorised.policy().clone(),
             state: if end_reason.is_some() { State::Ended } else { State::Open },
+            end_detail: end_reason.is_some().then(|| session.detail().map(str::to_owned)).flatten(),
             end_reason,
             opened_at: session.opened_at,
             expires_at: session.expires_at,

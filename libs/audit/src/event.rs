@@ -19,10 +19,38 @@ pub enum Event {
         /// Its generation.
         generation: u64,
     },
+    /// An endpoint was given its first certificate, by its one-time token.
+    Enrolled {
+        /// Which endpoint.
+        endpoint: EndpointId,
+        /// Serial number of the certificate, in hex.
+        serial: Text,
+        /// From where it asked.
+        from: SocketAddr,
+    },
+    /// A certificate was asked for and not given.
+    EnrolmentRefused {
+        /// Which endpoint was named, if the name could be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint: Option<EndpointId>,
+        /// From where it was asked.
+        from: SocketAddr,
+        /// Why not.
+        reason: Text,
+    },
     /// The gateway began; every session before this line that has no end ended with the process.
     GatewayStarted {
         /// The gateway's version.
         version: Text,
+    },
+    /// An endpoint was given a certificate by the one that it had.
+    Renewed {
+        /// Which endpoint.
+        endpoint: EndpointId,
+        /// Serial number of the new certificate, in hex.
+        serial: Text,
+        /// From where it asked.
+        from: SocketAddr,
     },
     /// An engineer was refused.
     SessionDenied {
@@ -41,6 +69,9 @@ pub enum Event {
         session: String,
         /// Why.
         reason: EndReason,
+        /// What was seen, in the words that the engineer reads; absent where the reason says it all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<Text>,
         /// From the device to the engineer.
         bytes_in: u64,
         /// From the engineer to the device.
@@ -74,6 +105,15 @@ pub enum Event {
         /// How long it may be, in seconds.
         max_seconds: u64,
     },
+    /// Trust from the operator is in force: what it does not allow is cut.
+    TrustApplied {
+        /// Its digest.
+        digest: Text,
+        /// Its sequence number.
+        sequence: u64,
+        /// Certificates that its revocation lists name.
+        revoked: u64,
+    },
     /// A tunnel ended.
     TunnelDown {
         /// Of which endpoint.
@@ -82,6 +122,15 @@ pub enum Event {
         from: SocketAddr,
         /// Why it ended.
         reason: Text,
+    },
+    /// The agent behind a tunnel proved that it holds a newer certificate, which counts for the tunnel from now on.
+    TunnelRenewed {
+        /// Of which endpoint.
+        endpoint: EndpointId,
+        /// Serial number of that certificate, in hex.
+        serial: Text,
+        /// SHA-256 of the authority's certificate that issued it, in hex.
+        issuer: Text,
     },
     /// A tunnel began.
     TunnelUp {
@@ -99,11 +148,16 @@ impl Event {
     pub fn label(&self) -> &'static str {
         match self {
             Self::ConfigurationApplied { .. } => "configurationApplied",
+            Self::Enrolled { .. } => "enrolled",
+            Self::EnrolmentRefused { .. } => "enrolmentRefused",
             Self::GatewayStarted { .. } => "gatewayStarted",
+            Self::Renewed { .. } => "renewed",
             Self::SessionDenied { .. } => "sessionDenied",
             Self::SessionEnded { .. } => "sessionEnded",
             Self::SessionStarted { .. } => "sessionStarted",
+            Self::TrustApplied { .. } => "trustApplied",
             Self::TunnelDown { .. } => "tunnelDown",
+            Self::TunnelRenewed { .. } => "tunnelRenewed",
             Self::TunnelUp { .. } => "tunnelUp",
         }
     }

@@ -76,6 +76,24 @@ impl TrustBundle {
         Self { certificates: self.certificates.union(&other.certificates).cloned().collect() }
     }
 
+    /// The CAs of this one that the other does not have.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self { certificates: self.certificates.difference(&other.certificates).cloned().collect() }
+    }
+
+    /// Fingerprint of the CA whose key signed a certificate, whatever the time is; none when no CA of these did.
+    pub fn issuer_of(&self, leaf_der: &[u8]) -> Option<String> {
+        let leaf = inspect::parse(leaf_der).ok()?;
+        let signed = |der: &CertificateDer<'_>| {
+            inspect::parse(der).is_ok_and(|authority| {
+                authority.subject().as_raw() == leaf.issuer().as_raw()
+                    && leaf.verify_signature(Some(authority.public_key())).is_ok()
+            })
+        };
+        self.certificates().find(signed).map(|der| inspect::fingerprint(&der))
+    }
+
     /// The CAs that are valid at `now`, as webpki takes them. webpki does not look at an anchor's own validity, so an
     /// expired CA is left out here.
     pub(crate) fn valid_anchors(&self, now: Timestamp) -> Vec<TrustAnchor<'static>> {

@@ -28,6 +28,19 @@ fn order_and_duplicates_mean_nothing() {
 }
 
 #[test]
+fn it_knows_who_signed_and_what_it_lost() {
+    // Two authorities of one name: only the signature tells them apart.
+    let (a, b) = (Ca::new("dmz", "eu"), Ca::new("dmz", "eu"));
+    let both = a.bundle().union(&b.bundle());
+    let leaf = b.endpoint("lyon", "ct").der;
+    assert_eq!(both.issuer_of(&leaf), Some(inspect::fingerprint(b.authority().certificate_der())));
+    assert_eq!(a.bundle().issuer_of(&leaf), None);
+    assert_eq!(both.issuer_of(b"no certificate"), None);
+    assert_eq!(both.without(&a.bundle()), b.bundle());
+    assert!(both.without(&both).is_empty());
+}
+
+#[test]
 fn one_bad_part_refuses_the_whole_and_is_named() {
     let ca = Ca::new("dmz", "eu");
     let (good, leaf) = (pem(&ca), ca.endpoint("lyon", "ct"));

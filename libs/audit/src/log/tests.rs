@@ -27,7 +27,26 @@ fn event() -> impl Strategy<Value = Event> {
             from,
             agent_version
         }),
-        (from, text()).prop_map(move |(from, reason)| Event::TunnelDown { endpoint: endpoint(), from, reason }),
+        (from.clone(), text()).prop_map(move |(from, reason)| Event::TunnelDown { endpoint: endpoint(), from, reason }),
+        (from.clone(), text(), any::<bool>()).prop_map(move |(from, serial, first)| match first {
+            true => Event::Enrolled { endpoint: endpoint(), serial, from },
+            false => Event::Renewed { endpoint: endpoint(), serial, from },
+        }),
+        (from, text(), any::<bool>()).prop_map(move |(from, reason, named)| Event::EnrolmentRefused {
+            endpoint: named.then(endpoint),
+            from,
+            reason
+        }),
+        (text(), any::<(u64, u64)>()).prop_map(|(digest, (sequence, revoked))| Event::TrustApplied {
+            digest,
+            sequence,
+            revoked
+        }),
+        (text(), text()).prop_map(move |(serial, issuer)| Event::TunnelRenewed {
+            endpoint: endpoint(),
+            serial,
+            issuer
+        }),
         ("[!-~]{1,40}", "[ -~]{0,60}").prop_map(move |(user, why)| Event::SessionDenied {
             engineer: user.parse().unwrap(),
             device: device(),
@@ -49,12 +68,15 @@ fn event() -> impl Strategy<Value = Event> {
                 max_seconds,
             }
         ),
-        any::<(u64, u64, bool)>().prop_map(|(bytes_in, bytes_out, verified)| Event::SessionEnded {
-            session: "s-1".to_owned(),
-            reason: EndReason::Withdrawn,
-            bytes_in,
-            bytes_out,
-            verified,
+        (any::<(u64, u64, bool)>(), prop::option::of(text())).prop_map(|((bytes_in, bytes_out, verified), detail)| {
+            Event::SessionEnded {
+                session: "s-1".to_owned(),
+                reason: EndReason::Withdrawn,
+                detail,
+                bytes_in,
+                bytes_out,
+                verified,
+            }
         }),
     ]
 }
@@ -168,6 +190,7 @@ fn a_line_reads_as_documented() {
         event: Event::SessionEnded {
             session: "s-1".to_owned(),
             reason: EndReason::Idle,
+            detail: None,
             bytes_in: 1,
             bytes_out: 2,
             verified: true,
