@@ -8,7 +8,7 @@
 
 TOOLS=$LAB_SCRIPTS/tools
 
-# Binary, module folder, package.
+# Binary, module folder, package. Those of EXTRAS are built only when they are named.
 COMPONENTS='
 etcd                     etcd        go.etcd.io/etcd/server/v3
 etcdctl                  etcd        go.etcd.io/etcd/etcdctl/v3
@@ -19,12 +19,16 @@ runc                     runc        github.com/opencontainers/runc
 helm                     helm        helm.sh/helm/v3/cmd/helm
 coredns                  helm        github.com/coredns/coredns
 kubeconform              checks      github.com/yannh/kubeconform/cmd/kubeconform
+zlint                    zlint       github.com/zmap/zlint/v3/cmd/zlint
 kube-apiserver           kubernetes  k8s.io/kubernetes/cmd/kube-apiserver
 kube-controller-manager  kubernetes  k8s.io/kubernetes/cmd/kube-controller-manager
 kube-scheduler           kubernetes  k8s.io/kubernetes/cmd/kube-scheduler
 kubelet                  kubernetes  k8s.io/kubernetes/cmd/kubelet
 kube-proxy               kubernetes  k8s.io/kubernetes/cmd/kube-proxy
 kubectl                  kubernetes  k8s.io/kubernetes/cmd/kubectl
+'
+EXTRAS='
+cert-manager             certmanager .
 '
 
 main() {
@@ -34,7 +38,7 @@ main() {
     selected "$name" "${wanted[@]}" || continue
     [ -x "$(home_of "$module")/$name" ] || todo+=("$name $module $package")
     link "$name" "$module"
-  done <<<"$COMPONENTS"
+  done < <(echo "$COMPONENTS"; [ ${#wanted[@]} -eq 0 ] || echo "$EXTRAS")
 
   [ ${#todo[@]} -gt 0 ] || return 0
   command -v go >/dev/null || die "no Go toolchain, and ${#todo[@]} lab binaries to build" \
