@@ -54,7 +54,7 @@ impl Region {
         let subject = AuthoritySubject { common_name: "test ca".to_owned(), organization: None };
         let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
         let now = Timestamp::now();
-        let authority = Authority::create(1, &subject, key, 5 * YEAR, serial(), now).unwrap();
+        let authority = Authority::create(1, &subject, Box::new(key), 5 * YEAR, serial(), now).unwrap();
         let id = RegionId::parse("dmz", "frankfurt").unwrap();
         let signer = leaf(&authority, &id, Profile::ConfigSigner, 90 * DAY);
         let endpoint = EndpointId::parse("lyon", "ct-room-2").unwrap();

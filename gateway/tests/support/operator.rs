@@ -57,11 +57,10 @@ impl Operator {
         let mut client = ControlClient::new(channel.map_err(|error| error.to_string())?);
         let (to, messages) = mpsc::channel(16);
         let from = client.attach(ReceiverStream::new(messages)).await.map_err(|error| error.to_string())?.into_inner();
-        let authority = ca.authority();
         let mut operator = Self {
             to,
             from,
-            ca_pem: (authority.certificate_pem(), authority.key_pem().to_string()),
+            ca_pem: (ca.authority().certificate_pem(), ca.key_pem().to_string()),
             region: ca.region().clone(),
             gateway,
             generation: 0,
@@ -147,7 +146,8 @@ impl Operator {
             Purpose::Unspecified => panic!("a certificate for nothing"),
         };
         let (certificate, key) = &self.ca_pem;
-        let authority = sallyport_pki::authority::Authority::load(1, certificate, key).unwrap();
+        let key = sallyport_pki::key::PrivateKey::from_pem(key).unwrap();
+        let authority = sallyport_pki::authority::Authority::load(1, certificate, Box::new(key)).unwrap();
         let lifetime = profile.default_lifetime();
         let request = LeafRequest {
             region: self.region.clone(),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use sallyport_core::engineer::{Engineer, UserId};
 use sallyport_core::identity::{Identity, IdentityError};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::x509::X509Name;
 
 use crate::key::{KeyError, PublicKey};
@@ -173,6 +173,15 @@ pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError>
         Ok(([], certificate)) => Ok(certificate),
         Ok(_) | Err(_) => Err(CertificateError::Unreadable),
     }
+}
+
+/// What a certificate calls its own key (RFC 5280 section 4.2.1.2), if it does.
+pub(crate) fn subject_key_identifier(der: &[u8]) -> Option<Vec<u8>> {
+    let certificate = parse(der).ok()?;
+    certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0.to_vec()),
+        _ => None,
+    })
 }
 
 pub(crate) fn validity_of(certificate: &X509Certificate<'_>) -> Result<Validity, CertificateError> {

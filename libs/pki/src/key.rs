@@ -27,6 +27,12 @@ impl KeyAlgorithm {
     }
 }
 
+/// What a CA signs with: a key of this process ([`PrivateKey`]) or one that never leaves a token. Only
+/// [`crate::authority::Authority`] signs with it.
+///
+/// `Debug` must show nothing secret. The signature is ASN.1 ECDSA over the message, hashed as the algorithm says.
+pub trait AuthorityKey: SigningKey + fmt::Debug + Send + Sync {}
+
 /// A private key. It can be written out only through [`PrivateKey::to_pem`]; `Debug` shows the public part, and the
 /// encoded form is wiped when the value is dropped.
 pub struct PrivateKey {
@@ -89,6 +95,24 @@ impl PrivateKey {
     }
 }
 
+impl PublicKeyData for PrivateKey {
+    fn der_bytes(&self) -> &[u8] {
+        self.pair.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        self.pair.algorithm()
+    }
+}
+
+impl SigningKey for PrivateKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.pair.sign(message)
+    }
+}
+
+impl AuthorityKey for PrivateKey {}
+
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PrivateKey({:?}, {})", self.algorithm, self.public_key().fingerprint())
@@ -125,6 +149,11 @@ impl PublicKey {
             return Err(KeyError::Unreadable);
         }
         Ok(Self { spki: spki.to_vec(), algorithm })
+    }
+
+    /// The public half of a CA's key.
+    pub(crate) fn of(key: &dyn AuthorityKey) -> Result<Self, KeyError> {
+        Self::from_spki_der(&key.subject_public_key_info())
     }
 
     /// Which kind of key it is.

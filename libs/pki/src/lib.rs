@@ -19,9 +19,10 @@ pub mod csr;
 pub mod generation;
 pub mod inspect;
 pub mod key;
+pub mod pem;
 pub mod profile;
+pub mod revocation;
 pub mod rotation;
 pub mod signed;
 
 mod hex;
-mod pem;

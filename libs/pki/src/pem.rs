@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// One certificate, lines of 64 characters.
-pub(crate) fn certificate(der: &[u8]) -> String {
+pub fn certificate(der: &[u8]) -> String {
     let body = STANDARD.encode(der);
     let mut text = String::with_capacity(body.len() + body.len() / 64 + 64);
     text.push_str("-----BEGIN CERTIFICATE-----\n");

@@ -47,6 +47,7 @@ impl fmt::Debug for Credential {
 #[derive(Debug)]
 pub struct Ca {
     authority: Authority,
+    key_pem: Zeroizing<String>,
     region: RegionId,
 }
 
@@ -60,8 +61,9 @@ impl Ca {
     pub fn generation(namespace: &str, region: &str, number: u32) -> Self {
         let subject = AuthoritySubject { common_name: "Sallyport test CA".to_owned(), organization: None };
         let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).expect("a key");
-        let authority = Authority::create(number, &subject, key, CENTURY, serial(), start()).expect("a CA");
-        Self { authority, region: RegionId::parse(namespace, region).expect("names") }
+        let key_pem = key.to_pem();
+        let authority = Authority::create(number, &subject, Box::new(key), CENTURY, serial(), start()).expect("a CA");
+        Self { authority, key_pem, region: RegionId::parse(namespace, region).expect("names") }
     }
 
     /// Its region.
@@ -72,6 +74,11 @@ impl Ca {
     /// The CA itself, for what is not wrapped here.
     pub fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// The CA's key, PKCS#8, as an operator keeps it in a Secret.
+    pub fn key_pem(&self) -> &str {
+        &self.key_pem
     }
 
     /// Trust in this CA alone.

@@ -117,7 +117,7 @@ mod tests {
         let subject = AuthoritySubject { common_name: "EU".into(), organization: None };
         let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
         let day = Duration::from_secs(86_400);
-        let authority = Authority::create(1, &subject, key, 3650 * day, serial(), now).unwrap();
+        let authority = Authority::create(1, &subject, Box::new(key), 3650 * day, serial(), now).unwrap();
         let trust = authority.bundle();
         let signer = Signer::alone(authority);
         let region = RegionId::parse("dmz", "eu").unwrap();

@@ -18,6 +18,7 @@ use sallyport_plan::labels::Owner;
 use sallyport_plan::secret_facts::SecretFacts;
 use sallyport_plan::status::{self, Trouble};
 use sallyport_plan::{names, objects};
+use zeroize::Zeroizing;
 
 use super::certificate::ready_to_write;
 use super::{Again, after_trouble, handled_elsewhere, now, until};
@@ -98,7 +99,8 @@ async fn signer(ctx: &Context, key: &ObjectKey, authority: &CertificateAuthority
 fn load(secret: &Secret) -> Option<Authority> {
     let data = secret.data.as_ref()?;
     let text = |key: &str| std::str::from_utf8(&data.get(key)?.0).ok();
-    Authority::load(FIRST, text("tls.crt")?, text("tls.key")?).ok()
+    let key = PrivateKey::from_pem(text("tls.key")?).ok()?;
+    Authority::load(FIRST, text("tls.crt")?, Box::new(key)).ok()
 }
 
 /// The first generation. `create`, so that of two operators one fails and reads what the other made.
@@ -108,8 +110,8 @@ async fn create(
     authority: &CertificateAuthority,
     api: &Api<Secret>,
 ) -> Result<Arc<Signer>, Trouble> {
-    let made = make(authority, now()).map_err(Trouble::Issue)?;
-    let (certificate, private) = (made.certificate_pem(), made.key_pem());
+    let (made, private) = make(authority, now()).map_err(Trouble::Issue)?;
+    let certificate = made.certificate_pem();
     let texts = BTreeMap::from([("tls.crt", certificate.as_str()), ("tls.key", private.as_str())]);
     let child = objects::authority::key(&key.name, &key.namespace, &texts);
     let secret = serde_json::from_value(child.object).map_err(|e| Trouble::Issue(e.to_string()))?;
@@ -121,7 +123,8 @@ async fn create(
     Ok(keep(ctx, key, made, Some(created)))
 }
 
-fn make(authority: &CertificateAuthority, now: Timestamp) -> Result<Authority, String> {
+/// The generation, and its key as PEM for the Secret.
+fn make(authority: &CertificateAuthority, now: Timestamp) -> Result<(Authority, Zeroizing<String>), String> {
     let spec = &authority.spec;
     let subject = AuthoritySubject {
         common_name: spec.subject.common_name.clone(),
@@ -132,7 +135,10 @@ fn make(authority: &CertificateAuthority, now: Timestamp) -> Result<Authority, S
         Algorithm::EcdsaP384 => KeyAlgorithm::EcdsaP384,
     };
     let key = PrivateKey::generate(algorithm).map_err(|e| e.to_string())?;
-    Authority::create(FIRST, &subject, key, spec.lifetime.length(), serial(), now).map_err(|e| e.to_string())
+    let pem = key.to_pem();
+    let lifetime = spec.lifetime.length();
+    let made = Authority::create(FIRST, &subject, Box::new(key), lifetime, serial(), now).map_err(|e| e.to_string())?;
+    Ok((made, pem))
 }
 
 fn keep(ctx: &Context, key: &ObjectKey, authority: Authority, secret: Option<Secret>) -> Arc<Signer> {

@@ -5,7 +5,8 @@ use sallyport_core::name::EndpointId;
 use x509_parser::extensions::GeneralName;
 
 use super::*;
-use crate::key::KeyAlgorithm;
+use crate::bundle::BundleError;
+use crate::key::{KeyAlgorithm, PrivateKey};
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -17,12 +18,21 @@ fn key() -> PrivateKey {
     PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap()
 }
 
+fn boxed() -> Box<dyn AuthorityKey> {
+    Box::new(key())
+}
+
+/// The same key once more.
+fn again(key: &PrivateKey) -> Box<dyn AuthorityKey> {
+    Box::new(PrivateKey::from_pem(&key.to_pem()).unwrap())
+}
+
 fn subject(common_name: &str) -> AuthoritySubject {
     AuthoritySubject { common_name: common_name.to_owned(), organization: Some("Vendor".to_owned()) }
 }
 
 fn authority() -> Authority {
-    Authority::create(3, &subject("Sallyport frankfurt"), key(), YEAR, Serial::from_random([7; 16]), now()).unwrap()
+    Authority::create(3, &subject("Sallyport frankfurt"), boxed(), YEAR, Serial::from_random([7; 16]), now()).unwrap()
 }
 
 fn request(profile: Profile, lifetime: Duration) -> LeafRequest {
@@ -118,8 +128,9 @@ fn a_ca_is_a_ca_for_leaves_only() {
 fn a_stored_ca_issues_the_same_chain() {
     for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384] {
         let key = PrivateKey::generate(algorithm).unwrap();
-        let made = Authority::create(1, &subject("Zürich"), key, YEAR, Serial::from_random([1; 16]), now()).unwrap();
-        let loaded = Authority::load(1, &made.certificate_pem(), &made.key_pem()).unwrap();
+        let serial = Serial::from_random([1; 16]);
+        let made = Authority::create(1, &subject("Zürich"), again(&key), YEAR, serial, now()).unwrap();
+        let loaded = Authority::load(1, &made.certificate_pem(), Box::new(key)).unwrap();
         assert_eq!(loaded.generation(), made.generation());
         let leaf = loaded.issue(&request(Profile::Operator, YEAR), now()).unwrap();
         let issuer = inspect::parse(&made.der).unwrap();
@@ -129,17 +140,41 @@ fn a_stored_ca_issues_the_same_chain() {
     }
 }
 
+/// A token's key of a kind that is not ours.
+#[derive(Debug)]
+struct Foreign(rcgen::KeyPair);
+
+impl rcgen::PublicKeyData for Foreign {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        rcgen::PublicKeyData::algorithm(&self.0)
+    }
+}
+
+impl rcgen::SigningKey for Foreign {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.0.sign(message)
+    }
+}
+
+impl AuthorityKey for Foreign {}
+
 #[test]
 fn what_is_no_ca_is_not_loaded() {
-    let (ca, other) = (authority(), authority());
+    let (own, other, serial) = (key(), authority(), Serial::from_random([7; 16]));
+    let ca = Authority::create(3, &subject("Sallyport frankfurt"), again(&own), YEAR, serial, now()).unwrap();
     let leaf = ca.issue(&request(Profile::Operator, YEAR), now()).unwrap();
-    let load = |certificate: &str, key: &str| Authority::load(1, certificate, key).unwrap_err();
-    assert_eq!(load(&ca.certificate_pem(), &other.key_pem()), AuthorityError::ForeignKey);
-    assert_eq!(load(&ca.certificate_pem(), "no key"), AuthorityError::Key(KeyError::Unreadable));
-    assert_eq!(load(&leaf.pem, &ca.key_pem()), AuthorityError::Bundle(BundleError::NotAuthority { position: 1 }));
+    let load = |certificate: &str, key| Authority::load(1, certificate, key).unwrap_err();
+    assert_eq!(load(&ca.certificate_pem(), boxed()), AuthorityError::ForeignKey);
+    let ed = Box::new(Foreign(rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap()));
+    assert_eq!(load(&ca.certificate_pem(), ed), AuthorityError::Key(KeyError::Algorithm));
+    assert_eq!(load(&leaf.pem, again(&own)), AuthorityError::Bundle(BundleError::NotAuthority { position: 1 }));
     let two = ca.certificate_pem() + &other.certificate_pem();
-    assert_eq!(load(&two, &ca.key_pem()), AuthorityError::Several);
-    assert_eq!(load(&(ca.certificate_pem() + &ca.certificate_pem()), &ca.key_pem()), AuthorityError::Several);
+    assert_eq!(load(&two, again(&own)), AuthorityError::Several);
+    assert_eq!(load(&(ca.certificate_pem() + &ca.certificate_pem()), again(&own)), AuthorityError::Several);
 }
 
 #[test]
@@ -151,11 +186,11 @@ fn a_foreign_ca_or_one_with_a_rich_subject_is_not_loaded() {
     let mut subordinate = params.clone();
     subordinate.distinguished_name.push(DnType::CommonName, "subordinate");
     let cross = subordinate.signed_by(own.pair(), &issuer).unwrap();
-    assert_eq!(Authority::load(1, &cross.pem(), &own.to_pem()).unwrap_err(), AuthorityError::NotSelfSigned);
+    assert_eq!(Authority::load(1, &cross.pem(), again(&own)).unwrap_err(), AuthorityError::NotSelfSigned);
     params.distinguished_name.push(DnType::OrganizationalUnitName, "one");
     params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 11]), "two");
     let rich = params.self_signed(own.pair()).unwrap();
-    assert_eq!(Authority::load(1, &rich.pem(), &own.to_pem()).unwrap_err(), AuthorityError::Subject);
+    assert_eq!(Authority::load(1, &rich.pem(), again(&own)).unwrap_err(), AuthorityError::Subject);
 }
 
 #[test]
@@ -166,7 +201,7 @@ fn nothing_is_issued_outside_the_cas_validity_or_for_its_own_key() {
     assert_eq!(late, IssueError::Expired { generation: 3, not_after: ca.not_after() });
     let early = ca.issue(&operator, now() - SignedDuration::from_hours(1)).unwrap_err();
     assert_eq!(early, IssueError::NotYetValid { generation: 3, not_before: ca.not_before() });
-    let own = LeafRequest { public_key: ca.key.public_key(), ..operator.clone() };
+    let own = LeafRequest { public_key: ca.public_key.clone(), ..operator.clone() };
     assert_eq!(ca.issue(&own, now()).unwrap_err(), IssueError::AuthorityKey);
     let endless = LeafRequest { lifetime: Duration::MAX, ..operator };
     assert_eq!(ca.issue(&endless, now()).unwrap_err(), IssueError::Lifetime);
@@ -177,7 +212,7 @@ fn nothing_is_issued_outside_the_cas_validity_or_for_its_own_key() {
 #[test]
 fn subjects_that_a_certificate_cannot_carry_are_refused() {
     for common_name in ["", " ca", "c\na", &"x".repeat(49)] {
-        let made = Authority::create(1, &subject(common_name), key(), YEAR, Serial::from_random([1; 16]), now());
+        let made = Authority::create(1, &subject(common_name), boxed(), YEAR, Serial::from_random([1; 16]), now());
         assert_eq!(made.unwrap_err(), AuthorityError::Subject, "{common_name:?}");
     }
 }
@@ -195,7 +230,7 @@ proptest! {
     ) {
         let lifetime = Duration::from_secs(ca_days * 24 * 3600);
         let serial = Serial::from_random([1; 16]);
-        let ca = Authority::create(1, &subject("CA"), key(), lifetime, serial, now()).unwrap();
+        let ca = Authority::create(1, &subject("CA"), boxed(), lifetime, serial, now()).unwrap();
         let at = Timestamp::new(now().as_second() + after, nanos).unwrap();
         let asked = Duration::from_secs(leaf_seconds);
         match ca.issue(&request(Profile::Operator, asked), at) {
