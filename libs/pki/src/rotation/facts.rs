@@ -7,17 +7,35 @@ use jiff::Timestamp;
 
 use crate::generation::Generation;
 
-/// What is known now. Facts may be stale: an acknowledgement that is not yet known only delays.
+/// What is known now.
+///
+/// Acknowledgements and absences may be stale: one that is not yet known only delays. Peers, their certificates and the
+/// stored keys must be read *after* the state and be complete, because a certificate that is missing here makes its
+/// generation look free to go. Whoever cannot read them (an API server that answers an error, a token that is not
+/// there) does not ask the machine. `digest` is computed from the very state that is handed to [`super::step`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Generations whose certificate and usable key are stored, by number.
     pub keys: BTreeMap<u32, Generation>,
+    /// What was noted beside a stored key when it was made, by number. A key without a note counts as made for what is
+    /// wished now; so without notes a spec that changes, or an emergency that is declared, between the making of a key
+    /// and the write that names it would take a key that was not made for it.
+    pub made: BTreeMap<u32, Made>,
     /// Digest of the bundle that the stored state publishes ([`super::State::bundle`]); what peers acknowledge.
     pub digest: String,
     /// Everybody who holds a certificate of this authority or verifies one, and can acknowledge, by name.
     pub peers: BTreeMap<String, Peer>,
     /// What the object asks for.
     pub wish: Wish,
+}
+
+/// What is noted beside a key when [`super::Action::MakeKey`] is carried out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// [`Wish::made_for`] of then.
+    pub made_for: String,
+    /// [`Request::id`] of the request of then, if there was one. A key whose note lacks it is never an emergency's.
+    pub request: Option<String>,
 }
 
 /// One peer: an agent, a gateway, a shared bootstrap certificate.
@@ -27,7 +45,7 @@ pub struct Peer {
     pub acknowledged: Option<String>,
     /// Since when it is away; nothing while it is connected.
     pub away_since: Option<Timestamp>,
-    /// Certificates that it uses: those it last proved, or else the last issued to it.
+    /// Certificates that it uses or may begin to use: the one it last proved, and every one issued to it since.
     pub holds: Vec<Held>,
 }
 
@@ -45,11 +63,12 @@ pub struct Held {
 pub struct Wish {
     /// Digest of subject, algorithm and custody.
     pub made_for: String,
-    /// A rotation begins this long before the signing generation ends.
+    /// A rotation begins this long before the signing generation ends, but not in the first half of its life: a value
+    /// longer than a lifetime would rotate without end.
     pub start_before: Duration,
     /// A new generation is published at least this long before it signs.
     pub publish_for: Duration,
-    /// A peer that is away for longer is not waited for.
+    /// A peer that is away for so long is not waited for.
     pub overlap: Duration,
     /// A request for a rotation.
     pub request: Option<Request>,
