@@ -4,6 +4,7 @@
 //! Resumption is off because a resumed connection skips the client's certificate: every connection to a door is checked
 //! against the CAs and the clock when it begins.
 
+mod admission;
 mod anchors;
 mod clients;
 mod config;
@@ -12,6 +13,7 @@ mod expected;
 mod failure;
 mod material;
 mod peer;
+mod revocation;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +24,7 @@ use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms};
 use webpki::aws_lc_rs as algorithms;
 
-pub use clients::admits;
+pub use admission::{Admission, Reason, admits, admits_checked};
 pub use config::{ClientAuth, client, client_expecting, server};
 pub use door::{Door, connect};
 pub use expected::ExpectedServer;

@@ -12,6 +12,7 @@ use sallyport_pki::authority::{Authority, AuthoritySubject, LeafRequest, Serial}
 use sallyport_pki::bundle::TrustBundle;
 use sallyport_pki::key::{KeyAlgorithm, PrivateKey};
 use sallyport_pki::profile::Profile;
+use sallyport_pki::revocation::{Reason, Revocation};
 use zeroize::Zeroizing;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -59,11 +60,22 @@ impl Ca {
 
     /// Another generation of the CA, with a key of its own.
     pub fn generation(namespace: &str, region: &str, number: u32) -> Self {
+        Self::of(RegionId::parse(namespace, region).expect("names"), number)
+    }
+
+    fn of(region: RegionId, number: u32) -> Self {
         let subject = AuthoritySubject { common_name: "Sallyport test CA".to_owned(), organization: None };
         let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).expect("a key");
         let key_pem = key.to_pem();
         let authority = Authority::create(number, &subject, Box::new(key), CENTURY, serial(), start()).expect("a CA");
-        Self { authority, key_pem, region: RegionId::parse(namespace, region).expect("names") }
+        Self { authority, key_pem, region }
+    }
+
+    /// The generation after this one, for the same region: another key, another subject.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        let number = self.authority.generation().number + 1;
+        Self::of(self.region.clone(), number)
     }
 
     /// Its region.
@@ -84,6 +96,33 @@ impl Ca {
     /// Trust in this CA alone.
     pub fn bundle(&self) -> TrustBundle {
         self.authority.bundle()
+    }
+
+    /// Trust in this generation and another.
+    pub fn bundle_with(&self, other: &Self) -> TrustBundle {
+        self.bundle().union(&other.bundle())
+    }
+
+    /// The revocation list (DER) that revokes these, valid for a century.
+    pub fn revocation_list(&self, number: u64, revoked: &[&Credential]) -> Vec<u8> {
+        self.revocation_list_for(number, revoked, CENTURY)
+    }
+
+    /// The same, valid for one hour in 2024.
+    pub fn expired_revocation_list(&self, number: u64, revoked: &[&Credential]) -> Vec<u8> {
+        self.revocation_list_for(number, revoked, HOUR)
+    }
+
+    /// The same, valid from 2024 for this long.
+    pub fn revocation_list_for(&self, number: u64, revoked: &[&Credential], lifetime: Duration) -> Vec<u8> {
+        let revocation = |credential: &&Credential| Revocation {
+            serial_hex: credential.serial.clone(),
+            at: start(),
+            reason: Reason::KeyCompromise,
+        };
+        let revoked: Vec<_> = revoked.iter().map(revocation).collect();
+        let end = start() + jiff::SignedDuration::try_from(lifetime).expect("a lifetime");
+        self.authority.revocation_list(&revoked, number, start(), end).expect("a revocation list")
     }
 
     /// Any profile, valid for a century.

@@ -40,14 +40,19 @@ impl Anchors {
         Arc::clone(&self.all)
     }
 
-    /// Whether none has ended or is still to begin, which is nearly always so.
-    pub(super) fn are_all_valid_at(&self, now: UnixTime) -> bool {
-        self.each.iter().all(|(validity, _)| covers(validity, now))
+    /// How many CAs.
+    pub(super) fn len(&self) -> usize {
+        self.each.len()
     }
 
-    /// The CAs that count at `now`; none, if the clock makes no sense.
+    /// Of each CA whether it counts at `now`; nearly always all do. None does, if the clock makes no sense.
+    pub(super) fn which_are_valid_at(&self, now: UnixTime) -> Vec<bool> {
+        self.each.iter().map(|(validity, _)| covers(validity, now)).collect()
+    }
+
+    /// The CAs that count at `now`.
     pub(super) fn valid_at(&self, now: UnixTime) -> Arc<RootCertStore> {
-        if self.are_all_valid_at(now) {
+        if self.each.iter().all(|(validity, _)| covers(validity, now)) {
             return self.all();
         }
         let valid = self.each.iter().filter(|(validity, _)| covers(validity, now));

@@ -10,13 +10,31 @@ use rustls::{ClientConfig, ServerConfig};
 use sallyport_pki::bundle::TrustBundle;
 
 use super::anchors::Anchors;
-use super::clients::CurrentClients;
+use super::clients::{CurrentClients, WithoutCertificate};
 use super::expected::{Expected, ExpectedServer, ServerVerifier};
+use super::revocation::Revocations;
 use super::{KeyMaterial, Profile, TlsError};
 
 /// Whether a server asks for client certificates.
 #[derive(Clone, Copy, Debug)]
 pub enum ClientAuth<'b> {
+    /// As [`ClientAuth::Required`], and the certificate must not be revoked: a certificate of a CA that has no list
+    /// here, or whose list has passed its next update, is refused. Of several lists of a CA the one with the highest
+    /// number counts.
+    Checked {
+        /// Whose certificates are let in.
+        trust: &'b TrustBundle,
+        /// Their revocation lists (DER), all signed by a CA of `trust`.
+        lists: &'b [Vec<u8>],
+    },
+    /// As [`ClientAuth::Checked`], but a client that shows no certificate is let in too, and must be told apart by
+    /// [`super::peer_leaf`]. One that shows a bad certificate is refused all the same.
+    CheckedIfShown {
+        /// Whose certificates are let in.
+        trust: &'b TrustBundle,
+        /// Their revocation lists (DER), all signed by a CA of `trust`.
+        lists: &'b [Vec<u8>],
+    },
     /// Nobody is asked. Only for ports where everything is public.
     None,
     /// Without a certificate from one of these CAs, valid now and for clientAuth, the handshake fails.
@@ -72,12 +90,9 @@ impl Profile {
         let builder = ServerConfig::builder_with_provider(self.provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Refused)?;
-        let builder = match clients {
-            ClientAuth::None => builder.with_no_client_auth(),
-            ClientAuth::Required(trust) => {
-                let verifier = CurrentClients::new(Anchors::new(trust)?, self.provider())?;
-                builder.with_client_cert_verifier(Arc::new(verifier))
-            }
+        let builder = match self.verifier(clients)? {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(Arc::new(verifier)),
         };
         let mut config = builder.with_single_cert(identity.chain()?, identity.key()?).map_err(TlsError::Refused)?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -85,6 +100,20 @@ impl Profile {
         config.max_early_data_size = 0;
         config.alpn_protocols = protocols(alpn);
         Ok(Arc::new(config))
+    }
+
+    fn verifier(self, clients: ClientAuth<'_>) -> Result<Option<CurrentClients>, TlsError> {
+        let (trust, revocations, without) = match clients {
+            ClientAuth::Checked { trust, lists } => {
+                (trust, Revocations::checked(trust, lists)?, WithoutCertificate::Refused)
+            }
+            ClientAuth::CheckedIfShown { trust, lists } => {
+                (trust, Revocations::checked(trust, lists)?, WithoutCertificate::LetIn)
+            }
+            ClientAuth::None => return Ok(None),
+            ClientAuth::Required(trust) => (trust, Revocations::NotAsked, WithoutCertificate::Refused),
+        };
+        CurrentClients::new(Anchors::new(trust)?, revocations, without, self.provider()).map(Some)
     }
 
     /// As [`client`], in this profile.

@@ -28,6 +28,15 @@ pub enum HandshakeFailure {
     /// The peer refused us.
     #[error("peer refused the handshake")]
     RefusedByPeer(#[source] Error),
+    /// The revocation list of the peer's CA has passed its next update, so nobody knows any more.
+    #[error("revocation list of the peer's certificate authority has expired")]
+    RevocationListExpired(#[source] Error),
+    /// There is no usable revocation list of the peer's CA.
+    #[error("no revocation list of the peer's certificate authority is known")]
+    RevocationUnknown(#[source] Error),
+    /// The peer's CA has revoked its certificate.
+    #[error("peer's certificate is revoked")]
+    Revoked(#[source] Error),
     /// It took too long.
     #[error("handshake took too long")]
     Timeout,
@@ -50,6 +59,9 @@ impl HandshakeFailure {
             Self::NotReady => "notReady",
             Self::Protocol(_) => "protocol",
             Self::RefusedByPeer(_) => "refusedByPeer",
+            Self::RevocationListExpired(_) => "revocationListExpired",
+            Self::RevocationUnknown(_) => "revocationUnknown",
+            Self::Revoked(_) => "revoked",
             Self::Timeout => "timeout",
             Self::UnknownIssuer(_) => "unknownIssuer",
             Self::WrongCertificate(_) => "wrongCertificate",
@@ -76,7 +88,12 @@ impl From<Error> for HandshakeFailure {
                 | CertificateError::ExpiredContext { .. }
                 | CertificateError::NotValidYet
                 | CertificateError::NotValidYetContext { .. } => Self::Expired(error),
+                CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+                    Self::RevocationListExpired(error)
+                }
+                CertificateError::Revoked => Self::Revoked(error),
                 CertificateError::UnknownIssuer => Self::UnknownIssuer(error),
+                CertificateError::UnknownRevocationStatus => Self::RevocationUnknown(error),
                 CertificateError::BadSignature
                 | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
                 | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
@@ -84,6 +101,7 @@ impl From<Error> for HandshakeFailure {
                 }
                 _ => Self::WrongCertificate(error),
             },
+            Error::InvalidCertRevocationList(_) => Self::RevocationUnknown(error),
             Error::AlertReceived(_) => Self::RefusedByPeer(error),
             _ => Self::Protocol(error),
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use sallyport_pki::revocation::ListRefused;
 use zeroize::Zeroizing;
 
 use crate::files::{self, FileError};
@@ -67,6 +68,9 @@ pub enum TlsError {
     /// The library refuses: the key does not fit the certificate, or its kind is not in the table.
     #[error("certificate and key are refused")]
     Refused(#[source] rustls::Error),
+    /// A list that cannot be read or that no trusted CA signed.
+    #[error("revocation list is unusable")]
+    RevocationList(#[from] ListRefused),
     /// Nobody would be trusted.
     #[error("trust bundle is unusable")]
     Trust,

@@ -4,6 +4,7 @@ mod ended;
 mod expected;
 mod failures;
 mod good;
+mod revoked;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
