@@ -15,6 +15,8 @@ pub const GATEWAY: &str = "sallyport-gateway";
 pub const REGION: &str = "sallyport.dev/region";
 /// The certificate authority an object belongs to.
 pub const AUTHORITY: &str = "sallyport.dev/authority";
+/// The namespace of that certificate authority, on what is in none.
+pub const AUTHORITY_NAMESPACE: &str = "sallyport.dev/authority-namespace";
 /// The tunnel certificate a Secret belongs to.
 pub const CERTIFICATE: &str = "sallyport.dev/certificate";
 /// The label that Kubernetes puts on every namespace.

@@ -45,6 +45,11 @@ pub fn authority_trust(name: &str) -> String {
     format!("{name}-ca-trust")
 }
 
+/// The `ClusterTrustBundle` of a certificate authority. No signer is named in it, so its name has no colon.
+pub fn cluster_trust_bundle(namespace: &str, name: &str) -> String {
+    format!("sallyport.{namespace}.{name}")
+}
+
 /// The host name of the headless Service.
 pub fn headless_host(region: &str, namespace: &str) -> String {
     format!("{}.{namespace}.svc", headless(region))

@@ -1,0 +1,158 @@
+//! What an authority publishes in its ConfigMap, written and read back: the bundle, the revocation lists, and how far
+//! the numbers have come. It is a second memory beside status and Secret, and one that others may write to: it tells
+//! that something was lost, and never makes anybody trusted.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rustls_pki_types::CertificateRevocationListDer;
+use rustls_pki_types::pem::PemObject as _;
+use sallyport_pki::bundle::TrustBundle;
+use sallyport_pki::inspect;
+use sallyport_pki::revocation::RevocationList;
+use sallyport_pki::rotation::State;
+use serde_json::{Value, json};
+
+/// Annotation with the bundle's number.
+pub const SEQUENCE: &str = "sallyport.dev/trust-sequence";
+/// Annotation with each certificate's generation: `1=FINGERPRINT,2=FINGERPRINT`.
+pub const GENERATIONS: &str = "sallyport.dev/generations";
+/// Key of the bundle.
+pub const BUNDLE: &str = "ca.crt";
+/// Key of the revocation lists.
+pub const LISTS: &str = "crls.pem";
+
+/// The API server takes a ConfigMap of 1 MiB; names, labels and annotations need some of it.
+pub const MAX_BYTES: usize = 1024 * 1024 - 16 * 1024;
+/// A number further ahead of the clock than this was not given by an operator.
+const FUTURE: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
+/// What the ConfigMap says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Certificates by fingerprint, DER.
+    pub certificates: BTreeMap<String, Vec<u8>>,
+    /// Highest number of a generation.
+    pub highest: u32,
+    /// Number of the bundle.
+    pub sequence: u64,
+    /// Revocation lists that one of the certificates signed, with that one's fingerprint.
+    pub lists: Vec<(String, RevocationList)>,
+}
+
+/// Reads what is readable; a ConfigMap is only a memory, and what is damaged in it is written anew.
+pub fn read(config_map: &Value, now: Timestamp) -> Published {
+    let text = |key: &str| config_map["data"][key].as_str().unwrap_or_default();
+    let annotation = |key: &str| config_map["metadata"]["annotations"][key].as_str().unwrap_or_default();
+    let bundle = TrustBundle::from_pem(text(BUNDLE)).unwrap_or_default();
+    let latest = u64::try_from(now.saturating_add(FUTURE).unwrap_or(now).as_second()).unwrap_or_default();
+    let lists = CertificateRevocationListDer::pem_slice_iter(text(LISTS).as_bytes()).filter_map(|der| {
+        let list = RevocationList::parse(&der.ok()?).ok()?;
+        Some((list.verify(&bundle).ok()?, list))
+    });
+    Published {
+        certificates: bundle.certificates().map(|der| (inspect::fingerprint(&der), der.to_vec())).collect(),
+        highest: annotation(GENERATIONS)
+            .split(',')
+            .filter_map(|entry| entry.split('=').next()?.parse().ok())
+            .max()
+            .unwrap_or(0),
+        sequence: annotation(SEQUENCE).parse().ok().filter(|sequence| *sequence <= latest).unwrap_or(0),
+        lists: lists.collect(),
+    }
+}
+
+/// Certificates that are published and that neither status nor Secret (`kept`, fingerprints) knows, by fingerprint: an
+/// older backup was restored, or somebody else wrote the ConfigMap. Those that have ended matter to nobody.
+pub fn unknown(published: &Published, state: &State, kept: &[&str], now: Timestamp) -> Vec<String> {
+    let in_state = |fingerprint: &str| state.generations.iter().any(|g| g.generation.fingerprint == fingerprint);
+    let lives = |der: &[u8]| inspect::validity(der).is_ok_and(|validity| now <= validity.not_after);
+    let unknown = published
+        .certificates
+        .iter()
+        .filter(|(fingerprint, der)| !in_state(fingerprint) && !kept.contains(&fingerprint.as_str()) && lives(der));
+    unknown.map(|(fingerprint, _)| fingerprint.clone()).collect()
+}
+
+/// The annotations of the ConfigMap.
+pub fn annotations(state: &State) -> Value {
+    let generations = state.generations.iter().map(|g| format!("{}={}", g.generation.number, g.generation.fingerprint));
+    json!({ SEQUENCE: state.sequence.to_string(), GENERATIONS: generations.collect::<Vec<_>>().join(",") })
+}
+
+/// Revocation lists as PEM (RFC 7468 section 6).
+pub fn lists_pem<'a>(lists: impl IntoIterator<Item = &'a [u8]>) -> String {
+    use base64::Engine as _;
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for der in lists {
+        text.push_str("-----BEGIN X509 CRL-----\n");
+        let body = base64::engine::general_purpose::STANDARD.encode(der);
+        for line in body.as_bytes().chunks(64) {
+            // base64 is ASCII, and writing to a String cannot fail.
+            let _ = writeln!(text, "{}", String::from_utf8_lossy(line));
+        }
+        text.push_str("-----END X509 CRL-----\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sallyport_pki::authority::{Authority, AuthoritySubject, Serial};
+    use sallyport_pki::key::{KeyAlgorithm, PrivateKey};
+    use sallyport_pki::revocation::{Reason, Revocation};
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
+    fn authority(number: u32) -> Authority {
+        let subject = AuthoritySubject { common_name: "EU".into(), organization: None };
+        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let serial = Serial::from_random([u8::try_from(number).unwrap(); 16]);
+        Authority::create(number, &subject, Box::new(key), Duration::from_secs(1_000_000), serial, now()).unwrap()
+    }
+
+    fn config_map(bundle: &str, lists: &str, sequence: &str) -> Value {
+        json!({ "metadata": { "annotations": { SEQUENCE: sequence, GENERATIONS: "1=aa,3=bb" } },
+            "data": { BUNDLE: bundle, LISTS: lists } })
+    }
+
+    #[test]
+    fn what_is_published_is_read_back() {
+        let (one, other) = (authority(1), authority(2));
+        let revoked = [Revocation { serial_hex: "4a".into(), at: now(), reason: Reason::KeyCompromise }];
+        let list = |a: &Authority| a.revocation_list(&revoked, 7, now(), now() + FUTURE).unwrap();
+        let (mine, foreign) = (list(&one), list(&other));
+        let text = lists_pem([mine.as_slice(), foreign.as_slice()]);
+        let published = read(&config_map(&one.bundle().to_pem(), &text, "1800000000"), now());
+        assert_eq!((published.highest, published.sequence), (3, 1_800_000_000));
+        assert_eq!(published.certificates, [(one.fingerprint(), one.certificate_der().to_vec())].into());
+        assert_eq!(published.lists.len(), 1, "a list that no published certificate signed is none");
+        assert_eq!((published.lists[0].0.as_str(), published.lists[0].1.der()), (one.fingerprint().as_str(), &*mine));
+        let state = State::default();
+        assert_eq!(unknown(&published, &state, &[], now()), [one.fingerprint()]);
+        assert!(unknown(&published, &state, &[&one.fingerprint()], now()).is_empty());
+        let later = one.not_after() + FUTURE;
+        assert!(unknown(&published, &state, &[], later).is_empty(), "what has ended matters to nobody");
+    }
+
+    #[test]
+    fn a_damaged_memory_says_nothing() {
+        let bundle = authority(1).bundle().to_pem();
+        for (bundle, lists, sequence) in
+            [("x", "", "5"), (&bundle[1..], "-----BEGIN X509 CRL-----\nAA\n", "-1"), ("", "", "x")]
+        {
+            let published = read(&config_map(bundle, lists, sequence), now());
+            assert!(published.certificates.is_empty() && published.lists.is_empty());
+        }
+        let far = read(&config_map("", "", "99999999999"), now());
+        assert_eq!(far.sequence, 0, "nobody makes peers refuse all bundles to come");
+        assert_eq!(read(&Value::Null, now()), Published::default());
+    }
+}
