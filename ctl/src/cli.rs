@@ -1,17 +1,23 @@
 //! The command line, and the help that teaches it.
+//!
+//! Two groups of commands with options of their own: the engineers' know the inner door and no cluster, the platform
+//! team's ([`platform`]) know a cluster and no inner door.
+
+pub(crate) mod platform;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::failure::Failure;
 use crate::output::Output;
 
 /// Reach devices at customers through a Sallyport region: every session is asked for, granted by policy and by the
-/// customer, recorded, and ends.
+/// customer, recorded, and ends. For the platform team: enrol sites, rotate certificate authorities, revoke, suspend.
 #[derive(Debug, Parser)]
 #[command(name = "sallyportctl", version, after_help = EXAMPLES, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -27,40 +33,45 @@ Examples:
       --certificate me.pem --key me.key --trust region-ca.pem
   sallyportctl devices
   sallyportctl connect ct-scanner --service ssh --reason 'tube arcing, log check' --incident 4711
+Of the platform team, with a kubeconfig:
+  sallyportctl ca status frankfurt --namespace dmz-frankfurt
+  sallyportctl enrol token lyon --namespace site-lyon
 
 Exit codes:
   0  done                        4  the device's site is not connected
-  1  anything else               5  the region cannot be reached, or TLS failed
-  2  wrong usage                 6  the session was ended by the other side
-  3  denied; the message says by what";
+  1  anything else               5  region or cluster cannot be reached, or TLS failed
+  2  wrong usage                 6  ended otherwise: session, rotation, revocation, suspension
+  3  denied; the message says by what
+  7  not done within --timeout; it goes on without you";
 
-/// What every command takes. A flag comes before the environment, and that before the configuration file.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Options of every command (flag, environment or context)")]
+/// What the engineers' commands take, before or behind the command. A flag comes before the environment, and that before
+/// the configuration file.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Options of the engineers' commands (flag, environment or context)")]
 pub(crate) struct Options {
     /// Context of the configuration file [default: its current one]
-    #[arg(long, global = true, env = "SALLYPORT_CONTEXT", hide_env_values = true, value_name = "NAME")]
+    #[arg(long, env = "SALLYPORT_CONTEXT", hide_env_values = true, value_name = "NAME")]
     pub context: Option<String>,
     /// Configuration file [default: ~/.config/sallyport/config.yaml]
-    #[arg(long, global = true, env = "SALLYPORT_CONFIG", hide_env_values = true, value_name = "FILE")]
+    #[arg(long, env = "SALLYPORT_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The region's inner door, such as https://frankfurt.service.example
-    #[arg(long, global = true, env = "SALLYPORT_SERVER", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "SALLYPORT_SERVER", hide_env_values = true, value_name = "URL")]
     pub server: Option<String>,
     /// Dial this address instead of the server's name, which is still what its certificate must say
-    #[arg(long, global = true, env = "SALLYPORT_ADDRESS", hide_env_values = true, value_name = "HOST:PORT")]
+    #[arg(long, env = "SALLYPORT_ADDRESS", hide_env_values = true, value_name = "HOST:PORT")]
     pub address: Option<String>,
     /// Your client certificate (PEM)
-    #[arg(long, global = true, env = "SALLYPORT_CERTIFICATE", hide_env_values = true, value_name = "FILE")]
+    #[arg(long, env = "SALLYPORT_CERTIFICATE", hide_env_values = true, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
     /// Its private key (PEM)
-    #[arg(long, global = true, env = "SALLYPORT_KEY", hide_env_values = true, value_name = "FILE")]
+    #[arg(long, env = "SALLYPORT_KEY", hide_env_values = true, value_name = "FILE")]
     pub key: Option<PathBuf>,
     /// The region's certificate authority (PEM)
-    #[arg(long, global = true, env = "SALLYPORT_TRUST", hide_env_values = true, value_name = "FILE")]
+    #[arg(long, env = "SALLYPORT_TRUST", hide_env_values = true, value_name = "FILE")]
     pub trust: Option<PathBuf>,
-    /// Print a table for people, or the gateway's answer as it is
-    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    /// Print a table for people, or the answer as it is
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
 
@@ -112,6 +123,8 @@ pub(crate) enum Command {
     Version,
     /// Show who you are to the region: user id, groups, end of your certificate
     Whoami,
+    #[command(flatten)]
+    Platform(platform::Platform),
 }
 
 #[derive(Debug, Subcommand)]
@@ -167,13 +180,87 @@ pub(crate) struct Wish {
     pub stdio: bool,
 }
 
-/// The definition, under the name that it was called by.
-pub(crate) fn command(called: Option<OsString>) -> clap::Command {
-    let stem = called.as_deref().map(Path::new).and_then(Path::file_stem).and_then(|stem| stem.to_str());
-    match stem {
-        Some("kubectl-sallyport") => renamed(Cli::command(), "kubectl sallyport").bin_name("kubectl sallyport"),
-        _ => Cli::command(),
+/// What was asked for. Wrong usage and `--help` end the program here, as clap does it.
+pub(crate) fn parse(arguments: &[OsString]) -> Cli {
+    let mut command = command(arguments.first());
+    let matches = command.try_get_matches_from_mut(arguments).unwrap_or_else(|error| error.exit());
+    // The definition and the type come from one derive, so what one accepts the other does too.
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match &mut cli.command {
+        Command::Platform(platform) => {
+            if let Some(id) = OPTIONS.iter().find(|id| given(&matches, id)) {
+                let words =
+                    format!("--{id} before the command is for the engineers' commands; write it behind, if at all");
+                command.error(clap::error::ErrorKind::ArgumentConflict, words).exit();
+            }
+            platform.kube_mut().output.get_or_insert(cli.options.output);
+        }
+        _ => cli.options = cli.options.overwritten(leaf(&matches)),
     }
+    cli
+}
+
+/// The names of [`Options`] but `output`, which both groups have.
+const OPTIONS: [&str; 7] = ["context", "config", "server", "address", "certificate", "key", "trust"];
+
+fn given(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+fn leaf(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, matches)| leaf(matches))
+}
+
+impl Options {
+    /// With what was written behind the command.
+    fn overwritten(self, leaf: &ArgMatches) -> Self {
+        fn pick<T: Clone + Send + Sync + 'static>(leaf: &ArgMatches, id: &str, before: T) -> T {
+            if given(leaf, id) { leaf.get_one::<T>(id).cloned().unwrap_or(before) } else { before }
+        }
+        fn some<T: Clone + Send + Sync + 'static>(leaf: &ArgMatches, id: &str, before: Option<T>) -> Option<T> {
+            if given(leaf, id) { leaf.get_one::<T>(id).cloned() } else { before }
+        }
+        Self {
+            context: some(leaf, "context", self.context),
+            config: some(leaf, "config", self.config),
+            server: some(leaf, "server", self.server),
+            address: some(leaf, "address", self.address),
+            certificate: some(leaf, "certificate", self.certificate),
+            key: some(leaf, "key", self.key),
+            trust: some(leaf, "trust", self.trust),
+            output: pick(leaf, "output", self.output),
+        }
+    }
+}
+
+/// The definition, under the name that it was called by.
+fn command(called: Option<&OsString>) -> clap::Command {
+    let stem = called.map(Path::new).and_then(Path::file_stem).and_then(|stem| stem.to_str());
+    match stem {
+        Some("kubectl-sallyport") => renamed(definition(), "kubectl sallyport").bin_name("kubectl sallyport"),
+        _ => definition(),
+    }
+}
+
+/// The derived one, with the engineers' options behind each of their commands too.
+fn definition() -> clap::Command {
+    let command = Cli::command();
+    let engineers: Vec<String> = command
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned())
+        .filter(|name| !platform::Platform::has_subcommand(name))
+        .collect();
+    engineers.into_iter().fold(command, |command, name| command.mut_subcommand(name, with_options))
+}
+
+fn with_options(command: clap::Command) -> clap::Command {
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    if names.is_empty() {
+        // Only the arguments: the derive would overwrite the command's own words as well.
+        let options = Options::augment_args(clap::Command::new(""));
+        return command.args(options.get_arguments().cloned());
+    }
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, with_options))
 }
 
 /// Examples that can be pasted as they are.
@@ -190,6 +277,6 @@ fn renamed(command: clap::Command, name: &str) -> clap::Command {
 /// The script for a shell.
 pub(crate) fn completion(shell: Shell, output: &Output) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "sallyportctl", &mut script);
+    clap_complete::generate(shell, &mut definition(), "sallyportctl", &mut script);
     output.line(String::from_utf8_lossy(&script).trim_end())
 }

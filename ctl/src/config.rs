@@ -44,7 +44,7 @@ pub(crate) struct Context {
 }
 
 pub(crate) fn run(command: ConfigCommand, options: &Options, output: &Output) -> Result<(), Failure> {
-    let path = path(options)?;
+    let path = path(options.config.as_deref())?;
     let mut config = if path.exists() { read(&path)? } else { Config::default() };
     match command {
         ConfigCommand::View => {
@@ -113,10 +113,26 @@ impl Config {
     }
 }
 
+/// Where the trust file of a context is: the named one, or that of `SALLYPORT_CONTEXT`, or the current one.
+pub(crate) fn trust_file(given: Option<&Path>, context: Option<String>) -> Result<PathBuf, Failure> {
+    let path = path(given)?;
+    let config = read(&path)?;
+    let from_environment = || env::var("SALLYPORT_CONTEXT").ok().filter(|name| !name.is_empty());
+    let name = context.or_else(from_environment).or_else(|| config.current.clone());
+    let name = name.ok_or_else(|| Failure::Usage(format!("{} has no current context; name one", path.display())))?;
+    match &config.find(&name, &path)?.trust {
+        Some(file) => Ok(path.parent().map_or_else(|| file.clone(), |folder| folder.join(file))),
+        None => Err(Failure::Usage(format!(
+            "context {name} of {} has no trust file; sallyportctl config set {name} --trust FILE",
+            path.display()
+        ))),
+    }
+}
+
 /// Where the file is.
-pub(crate) fn path(options: &Options) -> Result<PathBuf, Failure> {
-    if let Some(path) = &options.config {
-        return Ok(path.clone());
+pub(crate) fn path(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
     }
     let folder = env::var_os("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = folder.or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));

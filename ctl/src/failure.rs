@@ -1,5 +1,6 @@
 //! What can go wrong, with the exit code and what to do about it.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 use sallyport_runtime::files::FileError;
 use sallyport_runtime::tls::{HandshakeFailure, TlsError};
 
+use crate::cluster::refusal::Refusal;
 use crate::output;
 
 /// Why a command did not do what it was asked.
@@ -30,6 +32,9 @@ pub(crate) enum Failure {
         /// When.
         at: String,
     },
+    /// The Kubernetes API, or what its objects say.
+    #[error(transparent)]
+    Cluster(#[from] Refusal),
     /// A file of the engineer's.
     #[error(transparent)]
     File(#[from] FileError),
@@ -96,6 +101,7 @@ impl Failure {
             Self::Answer { status: 403, .. } | Self::NoSuchDevice { .. } => 3,
             Self::Answer { status: 422, .. } | Self::Usage(_) => 2,
             Self::Answer { .. } | Self::Local { .. } => 1,
+            Self::Cluster(refusal) => refusal.exit_code(),
             Self::CertificateExpired { .. }
             | Self::File(_)
             | Self::Handshake { .. }
@@ -107,8 +113,9 @@ impl Failure {
     }
 
     /// What the reader can do.
-    fn remedy(&self) -> Option<&'static str> {
-        Some(match self {
+    fn remedy(&self) -> Option<Cow<'static, str>> {
+        let fixed = match self {
+            Self::Cluster(refusal) => return refusal.remedy().map(Cow::Owned),
             Self::Answer { code, .. } => match code.as_str() {
                 "approvalRequired" => {
                     "choose a service that needs no approval; except for laboratory devices, the customer can also widen \
@@ -150,7 +157,8 @@ impl Failure {
                 "check --server and --address, and that you are in the vendor's network: the inner door is not on the Internet"
             }
             Self::File(_) | Self::Local { .. } | Self::SessionEnded { .. } | Self::Usage(_) => return None,
-        })
+        };
+        Some(Cow::Borrowed(fixed))
     }
 
     /// Says it on standard error.

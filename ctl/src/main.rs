@@ -1,16 +1,20 @@
-//! `sallyportctl`, the engineer's way through a region's inner door; also `kubectl sallyport` when it is installed as
-//! `kubectl-sallyport`.
+//! `sallyportctl`, the engineer's way through a region's inner door and the platform team's way to Sallyport's objects;
+//! also `kubectl sallyport` when it is installed as `kubectl-sallyport`.
 //!
-//! It holds no secret but the engineer's own key and decides nothing: who may reach what is the gateway's word, which it
-//! prints.
+//! It holds no secret but the caller's own key and decides nothing: who may reach what is the gateway's word, what becomes
+//! of an object the operator's, and it prints both.
 //!
 //! ```text
-//!  cli ─▶ settings (flags, environment, config) ─▶ door (TLS, HTTP) ─▶ command: list | connect | config
-//!                                                                        └─ failure: exit code, remedy
+//!        engineers ─▶ settings (flags, environment, config) ─▶ door (TLS, HTTP) ─▶ list | connect | config
+//!  cli ─┤                                                                            └─ failure: exit code, remedy
+//!        platform team ─▶ cluster (kubeconfig, Kubernetes API) ─▶ ca | certificate | enrol | suspend | trust
 //! ```
+//!
+//! The two never meet: nothing outside `cluster` knows Kubernetes, and nothing in it knows the inner door.
 
 mod api;
 mod cli;
+mod cluster;
 mod config;
 mod connect;
 mod door;
@@ -22,20 +26,13 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::FromArgMatches;
-
 use cli::{Cli, Command};
 use failure::Failure;
 use output::Output;
 
 fn main() -> ExitCode {
     sallyport_runtime::tls::install();
-    let matches = cli::command(std::env::args_os().next()).get_matches();
-    // The definition and the type come from one derive, so what one accepts the other does too.
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
-    };
+    let cli = cli::parse(&std::env::args_os().collect::<Vec<_>>());
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::Local { what: "cannot start".to_owned(), source: error }.report(),
@@ -58,6 +55,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Connect(wish) => connect::run(&mut settings::door(&options)?, wish, &output).await,
         Command::Devices => list::devices(&mut settings::door(&options)?, &output).await,
         Command::End { id } => list::end(&mut settings::door(&options)?, &id, &output).await,
+        Command::Platform(command) => Box::pin(cluster::run(command)).await,
         Command::Sessions => list::sessions(&mut settings::door(&options)?, &output).await,
         Command::Status => list::status(&mut settings::door(&options)?, &output).await,
         Command::Version => output.line(&format!("sallyportctl {}", env!("CARGO_PKG_VERSION"))),

@@ -18,7 +18,7 @@ const WARN_BEFORE_DAYS: i64 = 14;
 
 /// The inner door that the options mean.
 pub(crate) fn door(options: &Options) -> Result<Door, Failure> {
-    let path = config::path(options)?;
+    let path = config::path(options.config.as_deref())?;
     let context = context(options, &path)?;
     let beside = |file: &PathBuf| path.parent().map_or_else(|| file.clone(), |folder| folder.join(file));
 
