@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use sallyport_api::DmzRegion;
+use sallyport_plan::authority::keys::{Stored, StoredKey};
 use sallyport_plan::drift;
 use sallyport_plan::labels::Owner;
 use sallyport_plan::objects::{self, Child, Kind, RegionParts};
@@ -65,7 +66,11 @@ fn every_field_is_one_that_kubernetes_knows() {
     let texts = [("tls.crt", "c"), ("tls.key", "k")].into();
     let mut all = children(&common::region(json!({})), "image");
     all.push(objects::tls_secret(&owner, "dmz", "s".into(), json!({}), &texts));
-    all.push(objects::authority::key("ca", "dmz", &texts));
+    let owner = Owner { kind: "CertificateAuthority", name: "ca".into(), uid: "u".into() };
+    all.push(objects::authority::published(&owner, "dmz", "bundle", "lists", json!({ "a": "b" })));
+    let stored = Stored { certificate: "c".into(), key: Some(StoredKey::Pem("k".into())), made: None };
+    let object = objects::authority::secret("ca", "dmz", 1, &stored);
+    all.push(Child { kind: Kind::Secret, name: "ca-ca".into(), object });
     for Child { kind, name, object } in all {
         let typed = match kind {
             Kind::ConfigMap => round_trip::<ConfigMap>(&object),

@@ -1,7 +1,7 @@
 //! The Secret with an authority's keys: what is in it, and how it changes.
 //!
 //! `generation-N.crt` is the certificate. `generation-N.key` is its key, or `generation-N.pkcs11` says where in a token
-//! the key is. A Secret from before rotations is of type `kubernetes.io/tls`, which never changes, and holds generation 1
+//! the key is. `generation-N.made` notes what the key was made for. A Secret from before rotations is of type `kubernetes.io/tls`, which never changes, and holds generation 1
 //! as `tls.crt` and `tls.key`; later generations stand beside them. That type must have both entries, so a key that is
 //! destroyed there becomes empty.
 
@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use sallyport_api::common::SecretKeyRef;
+use sallyport_pki::rotation::Made;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -24,6 +26,8 @@ pub struct Stored {
     pub certificate: String,
     /// Its key, if there is one.
     pub key: Option<StoredKey>,
+    /// What it was made for, if that was noted.
+    pub made: Option<Made>,
 }
 
 /// Where a key is.
@@ -43,6 +47,17 @@ pub struct TokenKey {
     pub token: String,
     /// Label of the key pair in it.
     pub key: String,
+    /// The Secret with the token's PIN, for as long as the key is needed: also after `spec.custody` names another token.
+    pub pin_ref: SecretKeyRef,
+}
+
+/// As it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Note {
+    made_for: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
 }
 
 impl std::fmt::Debug for Stored {
@@ -76,11 +91,13 @@ pub fn read(secret: &Secret) -> BTreeMap<u32, Stored> {
         let token = || text(&entry(number, "pkcs11")).and_then(|text| serde_json::from_str(text).ok());
         let key = pem.or_else(|| token().map(StoredKey::Token));
         let certificate = text(&entry(number, "crt")).unwrap_or_default().to_owned();
-        found.insert(number, Stored { certificate, key });
+        let note: Option<Note> = text(&entry(number, "made")).and_then(|text| serde_json::from_str(text).ok());
+        let made = note.map(|note| Made { made_for: note.made_for, request: note.request });
+        found.insert(number, Stored { certificate, key, made });
     }
     if let (Some(certificate), None) = (text(OLD_CERTIFICATE), found.get(&1)) {
         let key = text(OLD_KEY).map(|pem| StoredKey::Pem(pem.to_owned()));
-        found.insert(1, Stored { certificate: certificate.to_owned(), key });
+        found.insert(1, Stored { certificate: certificate.to_owned(), key, made: None });
     }
     found
 }
@@ -89,6 +106,10 @@ pub fn read(secret: &Secret) -> BTreeMap<u32, Stored> {
 pub fn added(number: u32, stored: &Stored) -> BTreeMap<String, ByteString> {
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
     let mut entries = BTreeMap::from([(entry(number, "crt"), bytes(&stored.certificate))]);
+    if let Some(made) = &stored.made {
+        let note = Note { made_for: made.made_for.clone(), request: made.request.clone() };
+        entries.insert(entry(number, "made"), bytes(&serde_json::to_string(&note).unwrap_or_default()));
+    }
     match &stored.key {
         None => {}
         Some(StoredKey::Pem(pem)) => drop(entries.insert(entry(number, "key"), bytes(pem))),
@@ -109,7 +130,7 @@ pub fn addition(number: u32, stored: &Stored) -> Value {
 pub fn removal(number: u32, secret: &Secret) -> Option<Value> {
     let data = secret.data.as_ref()?;
     let mut patch = serde_json::Map::new();
-    for name in ["crt", "key", "pkcs11"].map(|suffix| entry(number, suffix)) {
+    for name in SUFFIXES.map(|suffix| entry(number, suffix)) {
         if data.contains_key(&name) {
             patch.insert(name, Value::Null);
         }
@@ -128,6 +149,8 @@ pub fn token_label(namespace: &str, name: &str, number: u32) -> String {
     format!("sallyport-{namespace}-{name}-{number}")
 }
 
+const SUFFIXES: [&str; 4] = ["crt", "key", "made", "pkcs11"];
+
 fn entry(number: u32, suffix: &str) -> String {
     format!("generation-{number}.{suffix}")
 }
@@ -135,7 +158,7 @@ fn entry(number: u32, suffix: &str) -> String {
 fn number(key: &str) -> Option<u32> {
     let (number, suffix) = key.strip_prefix("generation-")?.split_once('.')?;
     let number: u32 = number.parse().ok().filter(|number| *number > 0)?;
-    (["crt", "key", "pkcs11"].contains(&suffix) && entry(number, suffix) == key).then_some(number)
+    (SUFFIXES.contains(&suffix) && entry(number, suffix) == key).then_some(number)
 }
 
 #[cfg(test)]
@@ -145,6 +168,10 @@ mod tests {
     fn secret(entries: &[(&str, &str)]) -> Secret {
         let data = entries.iter().map(|(k, v)| ((*k).to_owned(), ByteString(v.as_bytes().to_vec())));
         Secret { data: Some(data.collect()), ..Secret::default() }
+    }
+
+    fn with_pem(certificate: &str, key: &str) -> Stored {
+        Stored { certificate: certificate.into(), key: Some(StoredKey::Pem(key.into())), made: None }
     }
 
     fn patched(secret: &Secret, patch: &Value) -> Secret {
@@ -160,9 +187,11 @@ mod tests {
 
     #[test]
     fn what_is_added_is_read_and_what_is_removed_is_gone() {
-        let pem = Stored { certificate: "c2".into(), key: Some(StoredKey::Pem("k2".into())) };
-        let at = TokenKey { token: "t".into(), key: token_label("dmz", "eu", 3) };
-        let token = Stored { certificate: "c3".into(), key: Some(StoredKey::Token(at)) };
+        let made = Made { made_for: "m".into(), request: Some("r".into()) };
+        let pem = Stored { made: Some(made), ..with_pem("c2", "k2") };
+        let pin_ref = SecretKeyRef { name: "pin".into(), key: "pin".into() };
+        let at = TokenKey { token: "t".into(), key: token_label("dmz", "eu", 3), pin_ref };
+        let token = Stored { certificate: "c3".into(), key: Some(StoredKey::Token(at)), made: None };
         let both = patched(&patched(&secret(&[]), &addition(2, &pem)), &addition(3, &token));
         assert_eq!(read(&both), BTreeMap::from([(2, pem), (3, token.clone())]));
         let one = patched(&both, &removal(2, &both).unwrap());
@@ -173,9 +202,9 @@ mod tests {
     #[test]
     fn the_old_layout_is_generation_one_and_keeps_what_its_type_asks_for() {
         let old = secret(&[("tls.crt", "c1"), ("tls.key", "k1")]);
-        let first = Stored { certificate: "c1".into(), key: Some(StoredKey::Pem("k1".into())) };
+        let first = with_pem("c1", "k1");
         assert_eq!(read(&old), BTreeMap::from([(1, first.clone())]));
-        let second = Stored { certificate: "c2".into(), key: Some(StoredKey::Pem("k2".into())) };
+        let second = with_pem("c2", "k2");
         let both = patched(&old, &addition(2, &second));
         assert_eq!(read(&both), BTreeMap::from([(1, first), (2, second.clone())]));
         let after = patched(&both, &removal(1, &both).unwrap());
@@ -192,9 +221,6 @@ mod tests {
         assert!(read(&odd).is_empty());
         let damaged = secret(&[("generation-4.crt", "c"), ("generation-4.pkcs11", "{}")]);
         assert_eq!(read(&damaged)[&4].key, None);
-        assert_eq!(
-            format!("{:?}", Stored { certificate: String::new(), key: Some(StoredKey::Pem("secret".into())) }),
-            "Stored(0 bytes of certificate, a key)"
-        );
+        assert_eq!(format!("{:?}", with_pem("", "secret")), "Stored(0 bytes of certificate, a key)");
     }
 }

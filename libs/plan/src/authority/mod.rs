@@ -17,5 +17,6 @@ pub mod keys;
 pub mod lists;
 pub mod peers;
 pub mod published;
+pub mod restored;
 pub mod stored;
 pub mod wish;

@@ -22,6 +22,8 @@ pub struct Known<'a> {
     pub authority: &'a ObjectKey,
     /// Its state: it tells which generation a fingerprint is.
     pub state: &'a State,
+    /// Digest of the bundle that the state publishes.
+    pub digest: &'a str,
     /// All objects.
     pub all: &'a Catalogue,
     /// All certificates of endpoints.
@@ -34,8 +36,8 @@ pub struct Known<'a> {
 pub trait Live {
     /// A gateway, if anything was heard of it since the operator began, or it may still be heard of.
     fn gateway(&self, region: &ObjectKey, pod: &str) -> Option<LiveGateway>;
-    /// What an endpoint's agent last proved, if a gateway said so since the operator began.
-    fn agent(&self, region: &ObjectKey, endpoint: &ObjectKey) -> Option<AgentStatus>;
+    /// What an endpoint's agent proved on each of its tunnels; nothing before a gateway said so since the operator began.
+    fn agents(&self, region: &ObjectKey, endpoint: &ObjectKey) -> Vec<AgentStatus>;
     /// Whether an endpoint has a tunnel.
     fn is_connected(&self, region: &ObjectKey, endpoint: &ObjectKey) -> bool;
     /// The Secret with a region's bootstrap certificate.
@@ -154,23 +156,21 @@ fn endpoint(
     now: Timestamp,
 ) -> Option<Peer> {
     let status = object.status.as_ref();
-    let agent = known.live.agent(region, key).or_else(|| status?.agent.clone());
+    let mut agents = known.live.agents(region, key);
+    if agents.is_empty() {
+        agents.extend(status.and_then(|status| status.agent.clone()));
+    }
     let usable: Vec<_> = certificates.iter().filter(|c| !is_revoked(c)).collect();
     // What is handed over in a Secret comes with the bundle: until it dials for the first time nobody uses it.
-    let counts = |c: &&&&TunnelCertificate| agent.is_some() || c.spec.secret_name.is_none();
-    let last: Vec<_> = usable.iter().filter(counts).filter_map(|c| last_issued(c)).collect();
-    let proven = agent.as_ref().filter(|agent| {
-        let serials = usable.iter().flat_map(|c| serials(c));
-        serials.into_iter().any(|serial| serial == agent.serial)
-    });
-    let holds: Vec<_> = match proven.and_then(|agent| held(known.state, &agent.issuer, agent.not_after.parse().ok()?)) {
-        Some(held) => vec![held],
-        None => last,
-    };
+    let counts = |c: &&&&TunnelCertificate| !agents.is_empty() || c.spec.secret_name.is_none();
+    let holds: Vec<_> = usable.iter().filter(counts).flat_map(|c| in_use(c, &agents)).collect();
     if !holds.iter().any(|held| held.not_after > now) {
         return None;
     }
-    let acknowledged = agent.map(|agent| agent.trust_digest).filter(|digest| !digest.is_empty());
+    // With several tunnels the one that is behind counts.
+    let behind = agents.iter().map(|agent| &agent.trust_digest).find(|digest| *digest != known.digest);
+    let acknowledged = behind.or(agents.first().map(|agent| &agent.trust_digest)).filter(|digest| !digest.is_empty());
+    let acknowledged = acknowledged.cloned();
     let away_since = if known.live.is_connected(region, key) { None } else { Some(away_since(object, &usable, now)) };
     Some(Peer { acknowledged, away_since, holds })
 }
@@ -204,15 +204,25 @@ fn certified(certificates: &Objects<TunnelCertificate>) -> BTreeMap<ObjectKey, V
     certified
 }
 
-fn last_issued(certificate: &TunnelCertificate) -> Option<Held> {
-    let status = certificate.status.as_ref()?;
-    status.serial.as_ref()?;
-    Some(Held { issuer: status.issuer_generation?, not_after: status.not_after.as_deref()?.parse().ok()? })
+/// What was issued for an object and may be in use: from the oldest that an agent proved on; the last if none did.
+fn in_use(certificate: &TunnelCertificate, agents: &[AgentStatus]) -> Vec<Held> {
+    let issued = issued(certificate);
+    let proved = issued.iter().position(|(serial, _)| agents.iter().any(|agent| agent.serial == *serial));
+    let first = proved.unwrap_or(issued.len().saturating_sub(1));
+    issued.into_iter().skip(first).map(|(_, held)| held).collect()
 }
 
-fn serials(certificate: &TunnelCertificate) -> Vec<&str> {
-    let status = certificate.status.iter();
-    status.flat_map(|s| s.serial.as_deref().into_iter().chain(s.earlier.iter().map(|e| e.serial.as_str()))).collect()
+/// Serial number, issuer and end of what was issued for an object, the newest last.
+fn issued(certificate: &TunnelCertificate) -> Vec<(&str, Held)> {
+    let Some(status) = &certificate.status else { return Vec::new() };
+    let held = |issuer, end: &str| Some(Held { issuer, not_after: end.parse().ok()? });
+    let earlier =
+        status.earlier.iter().filter_map(|e| Some((e.serial.as_str(), held(e.issuer_generation, &e.not_after)?)));
+    let current = status
+        .serial
+        .as_deref()
+        .and_then(|serial| Some((serial, held(status.issuer_generation?, status.not_after.as_deref()?)?)));
+    earlier.chain(current).collect()
 }
 
 fn held(state: &State, issuer: &str, not_after: Timestamp) -> Option<Held> {

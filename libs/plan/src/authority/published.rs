@@ -32,8 +32,8 @@ const FUTURE: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 pub struct Published {
     /// Certificates by fingerprint, DER.
     pub certificates: BTreeMap<String, Vec<u8>>,
-    /// Highest number of a generation.
-    pub highest: u32,
+    /// Numbers of the generations by fingerprint, as far as they are noted.
+    pub numbers: BTreeMap<String, u32>,
     /// Number of the bundle.
     pub sequence: u64,
     /// Revocation lists that one of the certificates signed, with that one's fingerprint.
@@ -52,14 +52,38 @@ pub fn read(config_map: &Value, now: Timestamp) -> Published {
     });
     Published {
         certificates: bundle.certificates().map(|der| (inspect::fingerprint(&der), der.to_vec())).collect(),
-        highest: annotation(GENERATIONS)
-            .split(',')
-            .filter_map(|entry| entry.split('=').next()?.parse().ok())
-            .max()
-            .unwrap_or(0),
+        numbers: annotation(GENERATIONS).split(',').filter_map(numbered).collect(),
         sequence: annotation(SEQUENCE).parse().ok().filter(|sequence| *sequence <= latest).unwrap_or(0),
         lists: lists.collect(),
     }
+}
+
+impl Published {
+    /// The certificates with their numbers, by number. One without a note is from before rotations, when there was one;
+    /// what is noted twice or beyond sense gets a number above the others.
+    pub fn numbered(&self) -> BTreeMap<u32, &Vec<u8>> {
+        let (mut numbered, mut others) = (BTreeMap::new(), Vec::new());
+        for (fingerprint, der) in &self.certificates {
+            match self.numbers.get(fingerprint) {
+                Some(number) if !numbered.contains_key(number) => drop(numbered.insert(*number, der)),
+                _ => others.push(der),
+            }
+        }
+        for der in others {
+            let above = numbered.last_key_value().map_or(1, |(number, _)| number.saturating_add(1));
+            numbered.insert(above, der);
+        }
+        numbered
+    }
+}
+
+/// A number that no operator can have come to would leave none for those to come.
+const MAX_NUMBER: u32 = 1_000_000;
+
+fn numbered(entry: &str) -> Option<(String, u32)> {
+    let (number, fingerprint) = entry.split_once('=')?;
+    let number = number.parse().ok().filter(|number| (1..=MAX_NUMBER).contains(number))?;
+    Some((fingerprint.to_owned(), number))
 }
 
 /// Certificates that are published and that neither status nor Secret (`kept`, fingerprints) knows, by fingerprint: an
@@ -131,7 +155,7 @@ mod tests {
         let (mine, foreign) = (list(&one), list(&other));
         let text = lists_pem([mine.as_slice(), foreign.as_slice()]);
         let published = read(&config_map(&one.bundle().to_pem(), &text, "1800000000"), now());
-        assert_eq!((published.highest, published.sequence), (3, 1_800_000_000));
+        assert_eq!((published.numbers["bb"], published.sequence), (3, 1_800_000_000));
         assert_eq!(published.certificates, [(one.fingerprint(), one.certificate_der().to_vec())].into());
         assert_eq!(published.lists.len(), 1, "a list that no published certificate signed is none");
         assert_eq!((published.lists[0].0.as_str(), published.lists[0].1.der()), (one.fingerprint().as_str(), &*mine));

@@ -76,7 +76,7 @@ fn certificate(spec: Value, serial: &str, generation: u32) -> TunnelCertificate 
 #[derive(Default)]
 struct Links {
     gateway: Option<LiveGateway>,
-    agent: Option<AgentStatus>,
+    agents: Vec<AgentStatus>,
     connected: bool,
     bootstrap: Option<SecretFacts>,
 }
@@ -85,8 +85,8 @@ impl Live for Links {
     fn gateway(&self, _: &ObjectKey, _: &str) -> Option<LiveGateway> {
         self.gateway.clone()
     }
-    fn agent(&self, _: &ObjectKey, _: &ObjectKey) -> Option<AgentStatus> {
-        self.agent.clone()
+    fn agents(&self, _: &ObjectKey, _: &ObjectKey) -> Vec<AgentStatus> {
+        self.agents.clone()
     }
     fn is_connected(&self, _: &ObjectKey, _: &ObjectKey) -> bool {
         self.connected
@@ -99,7 +99,7 @@ impl Live for Links {
 fn peers(all: &Catalogue, certificates: Vec<TunnelCertificate>, live: &Links) -> BTreeMap<String, Peer> {
     let (authority, state) = (ObjectKey::new("dmz", "ca"), state());
     let certificates = objects(certificates);
-    of(&Known { authority: &authority, state: &state, all, certificates: &certificates, live }, now())
+    of(&Known { authority: &authority, state: &state, digest: "d", all, certificates: &certificates, live }, now())
 }
 
 fn agent(serial: &str, issuer: &str) -> AgentStatus {
@@ -161,9 +161,17 @@ fn an_endpoint_counts_by_what_it_proved_or_else_by_what_was_issued_last() {
     let mut renewed = enrolled();
     let earlier = json!([{ "serial": "a1", "notAfter": later().to_string(), "issuerGeneration": 1 }]);
     renewed.status.as_mut().unwrap().earlier = serde_json::from_value(earlier).unwrap();
-    let live = Links { agent: Some(agent("a1", "g1")), connected: true, ..Links::default() };
-    let peer = of(vec![renewed], &live).unwrap();
-    assert_eq!((peer.holds, peer.away_since, peer.acknowledged.as_deref()), (vec![held(1)], None, Some("d")));
+    let live = Links { agents: vec![agent("a1", "g1")], connected: true, ..Links::default() };
+    let peer = of(vec![renewed.clone()], &live).unwrap();
+    let both = vec![held(1), held(2)];
+    assert_eq!((peer.holds, peer.away_since, peer.acknowledged.as_deref()), (both.clone(), None, Some("d")));
+    // Two tunnels: what is behind counts.
+    let behind = AgentStatus { trust_digest: "old".into(), ..agent("a1", "g1") };
+    let live = Links { agents: vec![agent("a2", "g2"), behind], connected: true, ..Links::default() };
+    let peer = of(vec![renewed.clone()], &live).unwrap();
+    assert_eq!((peer.holds, peer.acknowledged.as_deref()), (both, Some("old")));
+    let live = Links { agents: vec![agent("a2", "g2")], connected: true, ..Links::default() };
+    assert_eq!(of(vec![renewed], &live).unwrap().holds, [held(2)]);
 }
 
 #[test]
@@ -171,14 +179,14 @@ fn what_is_revoked_or_was_never_used_is_nobodys() {
     let all = catalogue(region(&json!([])), json!({}));
     let of = |certificates, live: &Links| peers(&all, certificates, live).remove("lyon/agent");
     let revoked = certificate(json!({ "revoked": { "reason": "unspecified" } }), "a1", 1);
-    let live = Links { agent: Some(agent("a1", "g1")), ..Links::default() };
+    let live = Links { agents: vec![agent("a1", "g1")], ..Links::default() };
     assert_eq!(of(vec![revoked.clone()], &live), None);
     // It was given another: what it proved with the revoked one counts no more.
     let peer = of(vec![revoked, certificate(json!({}), "a2", 2)], &live).unwrap();
     assert_eq!(peer.holds, [held(2)]);
     let delivered = || certificate(json!({ "secretName": "files" }), "a3", 1);
     assert_eq!(of(vec![delivered()], &Links::default()), None, "certificate and bundle wait together in the Secret");
-    let dialled = Links { agent: Some(agent("a3", "g1")), ..Links::default() };
+    let dialled = Links { agents: vec![agent("a3", "g1")], ..Links::default() };
     assert_eq!(of(vec![delivered()], &dialled).unwrap().holds, [held(1)]);
 }
 
