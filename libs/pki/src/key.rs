@@ -3,8 +3,9 @@
 use std::fmt;
 
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData, SigningKey, SubjectPublicKeyInfo};
-use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{PrivateKeyDer, SignatureVerificationAlgorithm, pem::PemObject};
 use serde::{Deserialize, Serialize};
+use webpki::aws_lc_rs::{ECDSA_P256_SHA256, ECDSA_P384_SHA384};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Which kind of key. P-384 signs about 18 times slower than P-256 and is meant for CAs whose policy asks for it.
@@ -169,6 +170,16 @@ impl PublicKey {
     /// SHA-256 of the `SubjectPublicKeyInfo`, in hex: the same key has the same fingerprint in every certificate.
     pub fn fingerprint(&self) -> String {
         crate::hex::sha256(&self.spki)
+    }
+
+    /// Whether the private half made this ASN.1 ECDSA signature over `message`, hashed as the algorithm says.
+    pub(crate) fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        let algorithm: &dyn SignatureVerificationAlgorithm = match self.algorithm {
+            KeyAlgorithm::EcdsaP256 => ECDSA_P256_SHA256,
+            KeyAlgorithm::EcdsaP384 => ECDSA_P384_SHA384,
+        };
+        let point = self.subject_public_key_info();
+        point.is_ok_and(|point| algorithm.verify_signature(point.der_bytes(), message, signature).is_ok())
     }
 
     pub(crate) fn subject_public_key_info(&self) -> Result<SubjectPublicKeyInfo, KeyError> {

@@ -21,6 +21,7 @@ pub mod inspect;
 pub mod key;
 pub mod pem;
 pub mod profile;
+pub mod renewal;
 pub mod revocation;
 pub mod rotation;
 pub mod signed;

@@ -17,7 +17,7 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use crate::bundle::TrustBundle;
 use crate::inspect::{self, IdentityRefused};
-use crate::key::{KeyAlgorithm, KeyError, PrivateKey};
+use crate::key::{KeyError, PrivateKey};
 
 /// A larger document is refused. An offer for the largest site (1000 devices of 20 services) is about 1.3 MB of JSON.
 pub const MAX_DOCUMENT_BYTES: usize = 4 * 1024 * 1024;
@@ -109,14 +109,8 @@ fn signer_has_the_role(certificate: &[u8], region: &RegionId) -> Result<(), Sign
 }
 
 fn signature_fits(certificate: &[u8], signature: &[u8], signed: &[u8]) -> Result<(), SignedError> {
-    let der = CertificateDer::from(certificate);
-    let leaf = EndEntityCert::try_from(&der).map_err(|_| SignedError::Malformed)?;
     let key = inspect::public_key(certificate).map_err(|_| SignedError::BadSignature)?;
-    let algorithm = match key.algorithm() {
-        KeyAlgorithm::EcdsaP256 => ECDSA_P256_SHA256,
-        KeyAlgorithm::EcdsaP384 => ECDSA_P384_SHA384,
-    };
-    leaf.verify_signature(algorithm, signed, signature).map_err(|_| SignedError::BadSignature)
+    if key.has_signed(signed, signature) { Ok(()) } else { Err(SignedError::BadSignature) }
 }
 
 fn to_be_signed(purpose: Purpose, payload: &[u8]) -> Vec<u8> {

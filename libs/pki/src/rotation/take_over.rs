@@ -8,10 +8,15 @@ use super::state::{Cause, GenerationState, Stage};
 use super::step::Verdict;
 use super::view::{View, later, number};
 
-/// A generation that everybody trusts signs, and in the same write the one before stops.
+/// A generation that everybody trusts signs, and in the same write the one before stops. Peers are asked once more: one
+/// that appeared since the last write may not have the bundle yet.
 pub(super) fn sign(view: View<'_>) -> Option<Verdict> {
     let next = view.candidate().filter(|g| g.stage == Stage::Trusted)?;
-    let mut change = Change::of(view);
+    let peers = Standings::towards_trust(view, next);
+    if !peers.nobody_is_waited_for() {
+        return None;
+    }
+    let mut change = Change::of(view).without(peers.given_up(), number(next));
     if let Some(before) = view.signer() {
         let why = format!("generation {} signs", number(next));
         change = change.stage(number(before), Stage::PhasingOut, why);
@@ -21,7 +26,7 @@ pub(super) fn sign(view: View<'_>) -> Option<Verdict> {
 
 /// Every live peer acknowledged the bundle, and it was published for long enough.
 pub(super) fn trust(view: View<'_>) -> Option<Verdict> {
-    let next = not_yet_trusted(view)?;
+    let next = view.candidate().filter(|g| g.stage == Stage::NotYetTrusted)?;
     if published_until(view, next).is_some_and(|end| view.now < end) {
         return None;
     }
@@ -36,7 +41,7 @@ pub(super) fn trust(view: View<'_>) -> Option<Verdict> {
 
 /// Somebody has not acknowledged the bundle, or it is too new.
 pub(super) fn await_trust(view: View<'_>) -> Option<Verdict> {
-    let next = not_yet_trusted(view)?;
+    let next = view.candidate()?;
     let peers = Standings::towards_trust(view, next);
     let end = published_until(view, next).filter(|end| view.now < *end);
     let waits_for = match (peers.nobody_is_waited_for(), end) {
@@ -48,20 +53,16 @@ pub(super) fn await_trust(view: View<'_>) -> Option<Verdict> {
 
 /// When time alone lets the next generation go on or ends it.
 pub(super) fn change_at(view: View<'_>) -> Vec<Timestamp> {
-    let Some(next) = not_yet_trusted(view) else { return Vec::new() };
+    let Some(next) = view.candidate() else { return Vec::new() };
     let mut times: Vec<_> = Standings::towards_trust(view, next).change_at().collect();
     times.extend(published_until(view, next));
     times.extend(view.candidates().map(|g| g.generation.not_after));
     times
 }
 
-fn not_yet_trusted(view: View<'_>) -> Option<&GenerationState> {
-    view.candidate().filter(|g| g.stage == Stage::NotYetTrusted)
-}
-
 /// Until when a generation is published before it may sign, for those who cannot acknowledge. Nothing: it need not be,
-/// because nothing signs yet or because of an emergency.
+/// because nothing signs yet, because of an emergency, or because that is over.
 fn published_until(view: View<'_>, next: &GenerationState) -> Option<Timestamp> {
-    let patient = view.signer().is_some() && next.cause != Cause::Emergency;
+    let patient = view.signer().is_some() && next.cause != Cause::Emergency && next.stage == Stage::NotYetTrusted;
     patient.then(|| later(next.since, view.facts.wish.publish_for))
 }

@@ -58,8 +58,9 @@ impl<'a> View<'a> {
         self.facts.keys.range(above..).next().map(|(_, generation)| generation)
     }
 
+    /// Its own key, not one that somebody put in its place.
     pub(super) fn key_is_stored(self, generation: &GenerationState) -> bool {
-        self.facts.keys.contains_key(&number(generation))
+        self.facts.keys.get(&number(generation)) == Some(&generation.generation)
     }
 
     /// The request, unless it was taken already.
@@ -94,7 +95,7 @@ pub(super) fn number(generation: &GenerationState) -> u32 {
 }
 
 /// Until when an emergency's generation is patient with those who do not acknowledge it: half of its deadline, so that
-/// the other half is left for renewing certificates.
+/// the other half is left for renewing certificates. Once it is trusted, half of what is left then.
 pub(super) fn patience_ends(candidate: &GenerationState) -> Option<Timestamp> {
     let deadline = candidate.drop_others_at.filter(|_| candidate.cause == Cause::Emergency)?;
     candidate.since.checked_add(candidate.since.duration_until(deadline) / 2).ok()
