@@ -80,8 +80,13 @@ pub struct EnrolmentToken {
     /// SHA-256 of the token, in hexadecimal. Tokens have at least 128 random bits, so a plain hash gives nothing away.
     #[schemars(length(min = 64, max = 64), pattern("^[0-9a-f]{64}$"))]
     pub sha256: String,
-    /// Until when it can be used (RFC 3339), at most seven days from when it is written.
-    #[schemars(extend("format" = "date-time"))]
+    /// Until when it can be used (RFC 3339, with its zone), at most seven days from when it is written. One that lasts
+    /// longer is never accepted.
+    #[schemars(
+        extend("format" = "date-time"),
+        length(max = 35),
+        pattern(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$")
+    )]
     pub expires_at: String,
 }
 
@@ -145,10 +150,13 @@ pub struct TunnelCertificateStatus {
     /// The CA generation that issued it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer_generation: Option<u32>,
+    /// `NAMESPACE/NAME` of the `CertificateAuthority` that issued it and whose lists a revocation enters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
     /// When a certificate was last issued (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued_at: Option<String>,
-    /// SHA-256 of the enrolment token that was used up; it is never accepted again.
+    /// SHA-256 of the enrolment token that was used up, or that lasts too long; it is never accepted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_token: Option<String>,
     /// Certificates that were issued before and have not expired, the newest last, at most 20: what a revocation revokes

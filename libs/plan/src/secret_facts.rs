@@ -18,6 +18,10 @@ pub struct SecretFacts {
     pub leaf: Option<LeafFacts>,
     /// The text of `ca.crt`.
     pub trust: String,
+    /// Text of `sallyport.dev/keystore` on the Secret: from what its `keystore.p12` was made; nothing when it has none.
+    pub keystore: Option<String>,
+    /// Whether it holds a private key, in whatever form.
+    pub holds_key: bool,
 }
 
 /// A leaf certificate, as far as decisions need it.
@@ -35,19 +39,28 @@ pub struct LeafFacts {
 
 /// Annotation with the fingerprint of the CA that issued the certificate in a Secret.
 pub const ISSUER: &str = "sallyport.dev/issuer";
+/// Annotation that says from which version of which password, certificate and bundle the PKCS#12 file was made.
+pub const KEYSTORE: &str = "sallyport.dev/keystore";
+/// Entry with the PKCS#12 file.
+pub const KEYSTORE_FILE: &str = "keystore.p12";
 
 impl SecretFacts {
     /// Reads a Secret and forgets its key.
     pub fn of(secret: Secret) -> Self {
         let data = secret.data.unwrap_or_default();
         let text = |key: &str| data.get(key).and_then(|bytes| std::str::from_utf8(&bytes.0).ok()).unwrap_or_default();
-        let issuer = secret.metadata.annotations.iter().flatten().find(|(key, _)| *key == ISSUER);
-        let issuer = issuer.map(|(_, value)| value.clone()).unwrap_or_default();
-        let leaf = leaf(text("tls.crt"), text("tls.key"), issuer);
+        let filled = |key: &str| data.get(key).is_some_and(|bytes| !bytes.0.is_empty());
+        let annotation = |name: &str| {
+            let found = secret.metadata.annotations.iter().flatten().find(|(key, _)| *key == name);
+            found.map(|(_, value)| value.clone())
+        };
+        let keystore = annotation(KEYSTORE).filter(|_| filled(KEYSTORE_FILE));
+        let holds_key = filled("tls.key") || filled(KEYSTORE_FILE);
+        let leaf = leaf(text("tls.crt"), text("tls.key"), annotation(ISSUER).unwrap_or_default());
         let trust = text("ca.crt").to_owned();
         let mut metadata = secret.metadata;
         metadata.managed_fields = None;
-        Self { metadata, type_: secret.type_.unwrap_or_default(), leaf, trust }
+        Self { metadata, type_: secret.type_.unwrap_or_default(), leaf, trust, keystore, holds_key }
     }
 }
 

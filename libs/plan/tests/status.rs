@@ -7,15 +7,14 @@ mod common;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use sallyport_api::tunnel_endpoint::TunnelStatus;
-use sallyport_api::{CertificateAuthority, TunnelCertificate};
+use sallyport_api::dmz_region::GatewayCertificate;
+use sallyport_api::tunnel_endpoint::{AgentStatus, TunnelStatus};
 use sallyport_core::level::AccessLevel;
-use sallyport_pki::generation::Generation;
-use sallyport_pki::inspect::Validity;
 use sallyport_plan::catalogue::ObjectKey;
+use sallyport_plan::enforcement::{self, Gateway, Progress};
 use sallyport_plan::problem::{Problem, judge_endpoint};
 use sallyport_plan::region_config::Coverage;
-use sallyport_plan::status::{self, DeviceFacts, EndpointFacts, GatewayFacts, Issued, RegionFacts, SiteFacts, Trouble};
+use sallyport_plan::status::{self, DeviceFacts, EndpointFacts, GatewayFacts, RegionFacts, SiteFacts, Trouble};
 use sallyport_plan::tunnels_cut;
 use serde::Serialize;
 use serde_json::json;
@@ -37,6 +36,10 @@ fn key(name: &str) -> ObjectKey {
     ObjectKey::new("lyon", name)
 }
 
+fn suspension(state: Gateway) -> Progress {
+    enforcement::progress(None, Some(now()), &BTreeMap::from([("eu-gateway-0".to_owned(), state)]), now())
+}
+
 fn waiting() -> tunnels_cut::Decision {
     tunnels_cut::decide(&BTreeMap::from([("eu-gateway-0".to_owned(), tunnels_cut::Gateway::Holds)]))
 }
@@ -44,8 +47,15 @@ fn waiting() -> tunnels_cut::Decision {
 #[test]
 fn sites() {
     let (mut golden, site) = (Golden::default(), common::site("lyon", "hospital", json!({ "suspended": true })));
-    let facts = SiteFacts { judged: Ok(()), leaving: None, endpoints: 2, connected: 1, devices: 3 };
+    let owes = Some(suspension(Gateway::Owes));
+    let facts = SiteFacts { judged: Ok(()), leaving: None, endpoints: 2, connected: 1, devices: 3, suspension: owes };
     golden.add("suspended, with a tunnel", &status::site(&site, &facts, now()));
+    let enforced = SiteFacts {
+        suspension: Some(suspension(Gateway::Enforces { since: now() + SignedDuration::from_millis(212) })),
+        connected: 0,
+        ..facts.clone()
+    };
+    golden.add("suspended, and enforced", &status::site(&site, &enforced, now()));
     let leaving = SiteFacts { leaving: Some(waiting()), connected: 0, ..facts.clone() };
     golden.add("being deleted", &status::site(&site, &leaving, now()));
     let forbidden = Problem::RegionForbids { region: ObjectKey::new("dmz", "eu"), namespace: "lyon".into() };
@@ -64,9 +74,26 @@ fn endpoints() {
         from: "192.0.2.7:40000".into(),
         agent_version: "0.1.0".into(),
     };
-    let facts = EndpointFacts { judged, leaving: None, tunnels: vec![tunnel("eu-gateway-0"), tunnel("eu-gateway-1")] };
-    golden.add("two tunnels", &status::endpoint(&endpoint, &facts, now()));
-    let facts = EndpointFacts { judged: Err(Problem::SiteMissing(key("hospital"))), leaving: None, tunnels: vec![] };
+    let proved = |issuer: &str, digest: &str| AgentStatus {
+        serial: format!("4a-{issuer}"),
+        issuer: issuer.into(),
+        not_after: "2026-05-01T00:00:00Z".into(),
+        trust_digest: digest.into(),
+    };
+    let facts = EndpointFacts {
+        judged,
+        leaving: None,
+        tunnels: vec![tunnel("eu-gateway-0"), tunnel("eu-gateway-1")],
+        proved: vec![proved("ca2", "new"), proved("ca1", "old")],
+        current: Some(("ca2".into(), "new".into())),
+    };
+    let status = status::endpoint(&endpoint, &facts, now());
+    golden.add("two tunnels, one of them still with the certificate and the bundle from before", &status);
+    let (mut away, proved) = (endpoint.clone(), Vec::new());
+    away.status = Some(status);
+    let facts = EndpointFacts { tunnels: vec![], proved, ..facts };
+    golden.add("away: what it proved last stays", &status::endpoint(&away, &facts, now()));
+    let facts = EndpointFacts { judged: Err(Problem::SiteMissing(key("hospital"))), current: None, ..facts };
     golden.add("no site", &status::endpoint(&endpoint, &facts, now()));
     common::check("status-endpoint.yaml", &golden.0);
 }
@@ -74,8 +101,11 @@ fn endpoints() {
 #[test]
 fn devices_and_policies() {
     let (mut golden, device) = (Golden::default(), common::device("lyon", "ct", "hospital", "agent", "10.0.0.1"));
-    let fine = DeviceFacts { judged: Ok(AccessLevel::PermanentLimited), connected: true };
+    let fine = DeviceFacts { judged: Ok(AccessLevel::PermanentLimited), connected: true, suspension: None };
     golden.add("device, reachable", &status::device(&device, &fine, now()));
+    let enforces = Gateway::Enforces { since: now() + SignedDuration::from_millis(48) };
+    let suspended = DeviceFacts { suspension: Some(suspension(enforces)), ..fine };
+    golden.add("device, suspended", &status::device(&device, &suspended, now()));
     let elsewhere = Problem::EndpointElsewhere { endpoint: key("agent"), site: "other".into() };
     for problem in [
         Problem::Address("127.0.0.1".parse::<sallyport_core::address::TargetAddress>().unwrap_err()),
@@ -85,7 +115,7 @@ fn devices_and_policies() {
         Problem::EndpointRefused(key("agent")),
         Problem::SiteRefused(key("hospital")),
     ] {
-        let facts = DeviceFacts { judged: Err(problem), connected: false };
+        let facts = DeviceFacts { judged: Err(problem), connected: false, suspension: None };
         golden.add("device, left out", &status::device(&device, &facts, now()).conditions[1]);
     }
     let policy = common::policy("all", json!({}));
@@ -97,33 +127,6 @@ fn devices_and_policies() {
 }
 
 #[test]
-fn certificates_and_authorities() {
-    let mut golden = Golden::default();
-    let spec = json!({ "endpointRef": { "name": "agent" }, "secretName": "agent-tunnel" });
-    let certificate: TunnelCertificate = common::object("TunnelCertificate", "lyon", "agent", spec);
-    let validity = Validity { not_before: now(), not_after: now() + SignedDuration::from_hours(24) };
-    let issued = Issued { serial: "4a".into(), validity, renew_at: now(), issuer_generation: 1 };
-    golden.add("certificate, issued", &status::certificate(&certificate, &Ok(issued), now()));
-    for trouble in [
-        Trouble::NamespaceNotForSites("lyon".into()),
-        Trouble::ForeignObject("Secret lyon/agent-tunnel".into()),
-        Trouble::AuthorityNotReady(ObjectKey::new("dmz", "ca")),
-        Trouble::NotPermitted { what: "apply Secret lyon/agent-tunnel".into(), why: "secrets is forbidden".into() },
-    ] {
-        golden.add("certificate, in trouble", &status::certificate(&certificate, &Err(trouble), now()));
-    }
-    let authority: CertificateAuthority =
-        common::object("CertificateAuthority", "dmz", "ca", json!({ "subject": { "commonName": "EU" } }));
-    let hours = SignedDuration::from_hours;
-    let generation = Generation { number: 1, fingerprint: "ab".into(), not_before: now(), not_after: now() + hours(1) };
-    golden.add("authority, signing", &status::authority(&authority, &Ok(generation.clone()), now()));
-    golden.add("authority, ended", &status::authority(&authority, &Ok(generation), now() + hours(2)));
-    let lost = Trouble::AuthorityLost(ObjectKey::new("dmz", "ca-ca"));
-    golden.add("authority, key lost", &status::authority(&authority, &Err(lost), now()));
-    common::check("status-certificate-authority.yaml", &golden.0);
-}
-
-#[test]
 fn regions() {
     let (mut golden, region) = (Golden::default(), common::region(json!({})));
     let gateway = GatewayFacts {
@@ -132,6 +135,13 @@ fn regions() {
         configuration: Some(7),
         tunnels: 2,
         sessions: 1,
+        trust_digest: Some("d1".into()),
+        certificates: Some(vec![GatewayCertificate {
+            purpose: "outer".into(),
+            serial: "4c".into(),
+            issuer: "ca2".into(),
+            not_after: "2026-04-01T00:00:00Z".into(),
+        }]),
         ..GatewayFacts::default()
     };
     let facts = |second: GatewayFacts| RegionFacts {
@@ -146,6 +156,13 @@ fn regions() {
     golden.add("one is away", &status::region(&region, &facts(GatewayFacts::default()), now()));
     let refused = GatewayFacts { refused: Some("lyon/ct: address: no".into()), ..gateway.clone() };
     golden.add("one refuses", &status::region(&region, &facts(refused), now()));
+    let refused = GatewayFacts { trust_refused: Some("sequence 3 is below 4".into()), ..gateway.clone() };
+    golden.add("one refuses the trust", &status::region(&region, &facts(refused), now()).conditions);
+    let mut begun = region.clone();
+    begun.status = Some(status::region(&region, &facts(gateway.clone()), now()));
+    let unknown = GatewayFacts { trust_digest: None, certificates: None, ..gateway.clone() };
+    let remembered = status::region(&begun, &facts(unknown), now());
+    assert_eq!(Some(&remembered), begun.status.as_ref(), "an operator that has just begun forgets nothing");
     let owes =
         |seconds| GatewayFacts { owes_since: Some(now() - SignedDuration::from_secs(seconds)), ..gateway.clone() };
     golden.add("one owes an answer since a moment", &status::region(&region, &facts(owes(2)), now()).conditions);
@@ -165,7 +182,7 @@ fn regions() {
 #[test]
 fn a_status_changes_only_with_its_facts() {
     let mut site = common::site("lyon", "hospital", json!({}));
-    let facts = SiteFacts { judged: Ok(()), leaving: None, endpoints: 1, connected: 1, devices: 1 };
+    let facts = SiteFacts { judged: Ok(()), leaving: None, endpoints: 1, connected: 1, devices: 1, suspension: None };
     let first = status::site(&site, &facts, now());
     assert!(status::needs_write(None, &first) && status::ready_changed(None, &first).is_some());
     site.status = Some(first.clone());

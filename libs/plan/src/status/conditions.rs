@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sallyport_api::common::{Condition, condition};
 
+use crate::enforcement::Progress;
 use crate::problem::Problem;
 use crate::tunnels_cut;
 
@@ -65,6 +66,16 @@ pub(super) struct More {
     pub(super) holds: bool,
     pub(super) reason: &'static str,
     pub(super) message: String,
+}
+
+/// The condition `Suspended`: true only once it is enforced, so that whoever waits for it may rely on it.
+pub(super) fn suspended(progress: Option<&Progress>, cut: &str) -> More {
+    let (holds, reason, message) = match progress {
+        None => (false, "NotSuspended", "spec.suspended is false".to_owned()),
+        Some(Progress { waits_for: Some(waits_for), .. }) => (false, "Enforcing", waits_for.clone()),
+        Some(Progress { waits_for: None, .. }) => (true, "Suspended", cut.to_owned()),
+    };
+    More { type_: condition::SUSPENDED, holds, reason, message }
 }
 
 /// The conditions of an object, sorted by type. A transition time is kept for as long as the status stays.

@@ -6,7 +6,8 @@ use sallyport_api::common::condition;
 use sallyport_api::device::DeviceStatus;
 use sallyport_core::level::AccessLevel;
 
-use super::conditions::{More, Standing, Verdict, conditions};
+use super::conditions::{More, Standing, Verdict, conditions, suspended};
+use crate::enforcement::Progress;
 use crate::problem::Problem;
 
 /// What is known of a device.
@@ -16,6 +17,8 @@ pub struct DeviceFacts {
     pub judged: Result<AccessLevel, Problem>,
     /// Its endpoint has a tunnel.
     pub connected: bool,
+    /// While `spec.suspended` is set: how far that is enforced.
+    pub suspension: Option<Progress>,
 }
 
 /// The status of a device.
@@ -33,8 +36,17 @@ pub fn device(device: &Device, facts: &DeviceFacts, now: Timestamp) -> DeviceSta
     let old = device.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
     DeviceStatus {
         observed_generation: device.metadata.generation,
-        conditions: conditions(old, &verdict, vec![connected], device.metadata.generation, now),
+        conditions: conditions(
+            old,
+            &verdict,
+            vec![connected, suspended(facts.suspension.as_ref(), CUT)],
+            device.metadata.generation,
+            now,
+        ),
         effective_access: facts.judged.as_ref().ok().copied(),
-        suspension: None,
+        suspension: facts.suspension.as_ref().map(|progress| progress.status.clone()),
     }
 }
+
+/// What a device's suspension means once it is enforced.
+const CUT: &str = "spec.suspended is true: sessions with the device are cut and none is opened";

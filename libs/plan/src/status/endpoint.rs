@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sallyport_api::TunnelEndpoint;
 use sallyport_api::common::condition;
-use sallyport_api::tunnel_endpoint::{EndpointSummary, TunnelEndpointStatus, TunnelStatus};
+use sallyport_api::tunnel_endpoint::{AgentStatus, EndpointSummary, TunnelEndpointStatus, TunnelStatus};
 use sallyport_core::identity::{Identity, Role};
 use sallyport_core::name::{EndpointId, RegionId};
 
@@ -20,6 +20,10 @@ pub struct EndpointFacts {
     pub leaving: Option<tunnels_cut::Decision>,
     /// Its tunnels, sorted by gateway.
     pub tunnels: Vec<TunnelStatus>,
+    /// What its agent proved on each tunnel that is up.
+    pub proved: Vec<AgentStatus>,
+    /// Fingerprint of the generation that signs now, and digest of the bundle that is published.
+    pub current: Option<(String, String)>,
 }
 
 /// The status of an endpoint.
@@ -43,8 +47,17 @@ pub fn endpoint(endpoint: &TunnelEndpoint, facts: &EndpointFacts, now: Timestamp
         identity,
         summary: Some(EndpointSummary { gateways: gateways(&facts.tunnels).join(",") }),
         tunnels: facts.tunnels.clone(),
-        agent: endpoint.status.as_ref().and_then(|status| status.agent.clone()),
+        agent: agent(facts).or_else(|| endpoint.status.as_ref().and_then(|status| status.agent.clone())),
     }
+}
+
+/// What an agent holds and trusts, when its tunnels say different things: the certificate that has to be replaced first,
+/// and the bundle that is not the published one. A rotation must not take the best word for the whole.
+fn agent(facts: &EndpointFacts) -> Option<AgentStatus> {
+    let (issuer, digest) = facts.current.clone().unwrap_or_default();
+    let oldest = facts.proved.iter().min_by_key(|proved| (proved.issuer == issuer, &proved.not_after))?;
+    let trust = facts.proved.iter().min_by_key(|proved| (proved.trust_digest == digest, &proved.trust_digest))?;
+    Some(AgentStatus { trust_digest: trust.trust_digest.clone(), ..oldest.clone() })
 }
 
 fn gateways(tunnels: &[TunnelStatus]) -> Vec<&str> {

@@ -10,8 +10,8 @@ mod region;
 mod site;
 mod trouble;
 
-pub use authority::authority;
-pub use certificate::{Issued, certificate};
+pub use authority::{AuthorityFacts, authority};
+pub use certificate::{CertificateFacts, Delivery, Issued, Revocation, certificate, enrolment_changes_at};
 pub use conditions::{Conditioned, Standing, Verdict, is_anothers, needs_write, ready_changed};
 pub use device::{DeviceFacts, device};
 pub use endpoint::{EndpointFacts, endpoint};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use sallyport_api::DmzRegion;
-use sallyport_api::dmz_region::{DmzRegionStatus, Door, FirewallAddress, GatewayStatus, RegionSummary};
+use sallyport_api::dmz_region::{
+    DmzRegionStatus, Door, FirewallAddress, GatewayCertificate, GatewayStatus, RegionSummary,
+};
 
 use super::Trouble;
 use super::conditions::{Standing, Verdict, conditions};
@@ -30,13 +32,22 @@ pub struct GatewayFacts {
     pub tunnels: u32,
     /// Sessions it carries.
     pub sessions: u32,
+    /// Digest of the trust bundle that it acknowledged last; nothing while it has not, since the operator began.
+    pub trust_digest: Option<String>,
+    /// Why it refused the newest trust.
+    pub trust_refused: Option<String>,
+    /// The certificates that it uses; nothing before its first report.
+    pub certificates: Option<Vec<GatewayCertificate>>,
+    /// Since when it has no control stream.
+    pub away_since: Option<Timestamp>,
 }
 
 impl GatewayFacts {
     /// Whether it enforces the current configuration, or a moment ago did.
     fn is_current(&self, now: Timestamp) -> bool {
         let late = self.owes_since.is_some_and(|since| now.duration_since(since) >= LAG);
-        self.attached && self.configuration.is_some() && self.refused.is_none() && !late
+        let refused = self.refused.is_some() || self.trust_refused.is_some();
+        self.attached && self.configuration.is_some() && !refused && !late
     }
 }
 
@@ -72,7 +83,7 @@ pub fn region(region: &DmzRegion, facts: &RegionFacts, now: Timestamp) -> DmzReg
             sites: facts.sites,
             devices: facts.devices,
         }),
-        gateways: facts.gateways.iter().map(gateway).collect(),
+        gateways: facts.gateways.iter().map(|(name, facts)| gateway(region, name, facts)).collect(),
         addresses: vec![
             address("engineers", &region.spec.inner, &facts.inner_addresses),
             address("sites", &region.spec.outer, &facts.outer_addresses),
@@ -88,6 +99,10 @@ fn verdict(facts: &RegionFacts, now: Timestamp) -> Verdict {
         let message = format!("gateway {name} refused the configuration and enforces the one before: {why}");
         return Verdict::new(Standing::Stalled, "ConfigurationRefused", message);
     }
+    if let Some((name, why)) = facts.gateways.iter().find_map(|(n, g)| Some((n, g.trust_refused.as_ref()?))) {
+        let message = format!("gateway {name} refused the trust bundle and uses the one before: {why}");
+        return Verdict::new(Standing::Stalled, "TrustRefused", message);
+    }
     let missing: Vec<_> = facts.gateways.iter().filter(|(_, g)| !g.is_current(now)).map(|(n, _)| n.as_str()).collect();
     if missing.is_empty() {
         return Verdict::new(Standing::Ready, "Enforced", "every gateway enforces the current configuration");
@@ -96,17 +111,27 @@ fn verdict(facts: &RegionFacts, now: Timestamp) -> Verdict {
     Verdict::new(Standing::Reconciling, "GatewaysNotReady", message)
 }
 
-fn gateway((name, facts): (&String, &GatewayFacts)) -> GatewayStatus {
+/// An operator that has just begun knows less than the status that it finds; that stays until it knows better.
+fn gateway(region: &DmzRegion, name: &str, facts: &GatewayFacts) -> GatewayStatus {
+    let before = region.status.iter().flat_map(|status| &status.gateways).find(|before| before.name == name);
     GatewayStatus {
-        name: name.clone(),
+        name: name.to_owned(),
         attached: facts.attached,
         version: facts.version.clone(),
         configuration: facts.configuration,
         refused: facts.refused.clone(),
         tunnels: facts.tunnels,
         sessions: facts.sessions,
-        trust_digest: String::new(),
-        certificates: Vec::new(),
+        trust_digest: match (&facts.trust_digest, before) {
+            (Some(digest), _) => digest.clone(),
+            (None, Some(before)) => before.trust_digest.clone(),
+            (None, None) => String::new(),
+        },
+        certificates: match (&facts.certificates, before) {
+            (Some(certificates), _) => certificates.clone(),
+            (None, Some(before)) => before.certificates.clone(),
+            (None, None) => Vec::new(),
+        },
     }
 }
 

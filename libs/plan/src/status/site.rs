@@ -5,7 +5,8 @@ use sallyport_api::CustomerSite;
 use sallyport_api::common::condition;
 use sallyport_api::customer_site::{CustomerSiteStatus, SiteSummary};
 
-use super::conditions::{More, Standing, Verdict, conditions, leaving_or};
+use super::conditions::{More, Standing, Verdict, conditions, leaving_or, suspended};
+use crate::enforcement::Progress;
 use crate::problem::Problem;
 use crate::tunnels_cut;
 
@@ -22,6 +23,8 @@ pub struct SiteFacts {
     pub connected: u32,
     /// Its devices.
     pub devices: u32,
+    /// While `spec.suspended` is set: how far that is enforced.
+    pub suspension: Option<Progress>,
 }
 
 /// The status of a site.
@@ -29,7 +32,7 @@ pub fn site(site: &CustomerSite, facts: &SiteFacts, now: Timestamp) -> CustomerS
     let verdict = leaving_or(facts.leaving.as_ref(), &facts.judged, |()| {
         Verdict::new(Standing::Ready, "Admitted", "the site's endpoints and devices are in the region's configuration")
     });
-    let more = vec![connected(facts), suspended(site)];
+    let more = vec![connected(facts), suspended(facts.suspension.as_ref(), CUT)];
     let old = site.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
     CustomerSiteStatus {
         observed_generation: site.metadata.generation,
@@ -38,7 +41,7 @@ pub fn site(site: &CustomerSite, facts: &SiteFacts, now: Timestamp) -> CustomerS
             connected: format!("{}/{}", facts.connected, facts.endpoints),
             devices: facts.devices,
         }),
-        suspension: None,
+        suspension: facts.suspension.as_ref().map(|progress| progress.status.clone()),
     }
 }
 
@@ -51,11 +54,5 @@ fn connected(facts: &SiteFacts) -> More {
     More { type_: condition::CONNECTED, holds: facts.connected > 0, reason, message }
 }
 
-fn suspended(site: &CustomerSite) -> More {
-    let (reason, message) = if site.spec.suspended {
-        ("Suspended", "spec.suspended is true: tunnels and sessions of the site are cut and none is accepted")
-    } else {
-        ("NotSuspended", "spec.suspended is false")
-    };
-    More { type_: condition::SUSPENDED, holds: site.spec.suspended, reason, message: message.to_owned() }
-}
+/// What a site's suspension means once it is enforced.
+const CUT: &str = "spec.suspended is true: tunnels and sessions of the site are cut and none is accepted";

@@ -21,7 +21,7 @@ pub enum Trouble {
     },
     /// The key in the Secret is not what status remembers, or cannot be read.
     #[error(
-        "Secret {0} holds no usable key of this authority; restore it from the backup, the operator never makes a second root"
+        "Secret {0} holds no usable key of the generation that signs; restore it from the backup, or replace the generation with `sallyportctl ca rotate`: the operator never makes another root by itself"
     )]
     AuthorityDamaged(ObjectKey),
     /// The CA certificate has ended.
@@ -29,7 +29,7 @@ pub enum Trouble {
     AuthorityExpired(jiff::Timestamp),
     /// The Secret with the key is gone.
     #[error(
-        "Secret {0}, which held the key that every site trusts, is gone; restore it from the backup, the operator never makes a second root"
+        "Secret {0}, which held the key that every site trusts, is gone; restore it from the backup, or replace the generation with `sallyportctl ca rotate`: the operator never makes another root by itself"
     )]
     AuthorityLost(ObjectKey),
     /// The certificate authority does not exist.
@@ -38,6 +38,18 @@ pub enum Trouble {
     /// The certificate authority cannot sign.
     #[error("CertificateAuthority {0} is not ready; see its conditions")]
     AuthorityNotReady(ObjectKey),
+    /// The published bundle trusts what neither status nor Secret knows.
+    #[error(
+        "ConfigMap {config_map} trusts CA certificates that neither status nor Secret {secret} knows ({fingerprints}): an older backup was restored, or somebody wrote the ConfigMap. Nothing is published until that is decided: to go on trusting one, add it to the Secret as generation-N.crt; to drop it and everybody who holds a certificate of it, delete the ConfigMap"
+    )]
+    AuthorityRestored {
+        /// The ConfigMap.
+        config_map: ObjectKey,
+        /// The Secret.
+        secret: ObjectKey,
+        /// Which, by SHA-256.
+        fingerprints: String,
+    },
     /// Objects of the wanted names exist and are not the operator's.
     #[error("{0} exists and was not made by the operator; it is left as it is: delete or rename it")]
     ForeignObject(String),
@@ -62,12 +74,43 @@ pub enum Trouble {
         /// What the API server said.
         why: String,
     },
+    /// The password of the PKCS#12 file cannot be used.
+    #[error("spec.pkcs12.passwordRef: {0}")]
+    Password(String),
+    /// The revocation lists do not fit into the ConfigMap.
+    #[error(
+        "the revocation lists and the bundle take {bytes} bytes, and a ConfigMap holds {most}; gateways have them all, ConfigMap {config_map} has those of before. Rotate: the list of a generation ends with it"
+    )]
+    RevocationListFull {
+        /// The ConfigMap.
+        config_map: ObjectKey,
+        /// How much it would be.
+        bytes: usize,
+        /// How much fits.
+        most: usize,
+    },
+    /// Another object wants the same Secret, and was first.
+    #[error(
+        "spec.secretName: Secret {secret} belongs to TunnelCertificate {by:?}, which was there first; choose another name"
+    )]
+    SecretClaimed {
+        /// The Secret.
+        secret: ObjectKey,
+        /// Whose it is.
+        by: String,
+    },
     /// A referenced object, or the spec itself, has a problem.
     #[error(transparent)]
     Spec(#[from] Problem),
     /// The operator has just begun.
     #[error("the operator is reading {0}")]
     Starting(String),
+    /// The stored state cannot be read.
+    #[error("{0}; the operator does nothing before that is put right: restore the status from the backup")]
+    StatusUnreadable(String),
+    /// The key is in a token, and the token does not serve.
+    #[error("spec.custody.pkcs11: {0}")]
+    Token(String),
 }
 
 impl Trouble {
@@ -80,12 +123,18 @@ impl Trouble {
             Self::AuthorityLost(_) => "AuthorityLost",
             Self::AuthorityMissing(_) => "AuthorityNotFound",
             Self::AuthorityNotReady(_) => "AuthorityNotReady",
+            Self::AuthorityRestored { .. } => "AuthorityRestored",
             Self::ForeignObject(_) => "ForeignObject",
             Self::Issue(_) => "IssueFailed",
             Self::NamespaceNotForRegions(_) | Self::NamespaceNotForSites(_) => NAMESPACE_NOT_PERMITTED,
             Self::NotPermitted { .. } => "NotPermitted",
+            Self::Password(_) => "PasswordNotUsable",
+            Self::RevocationListFull { .. } => "RevocationListFull",
+            Self::SecretClaimed { .. } => "SecretClaimed",
             Self::Spec(problem) => problem.reason(),
             Self::Starting(_) => "Starting",
+            Self::StatusUnreadable(_) => "StatusUnreadable",
+            Self::Token(_) => "TokenNotUsable",
         }
     }
 
@@ -97,7 +146,9 @@ impl Trouble {
     /// Whether it goes away without anybody's doing.
     fn standing(&self) -> Standing {
         match self {
-            Self::Api { .. } | Self::AuthorityNotReady(_) | Self::Issue(_) | Self::Starting(_) => Standing::Reconciling,
+            Self::Api { .. } | Self::AuthorityNotReady(_) | Self::Issue(_) | Self::Starting(_) | Self::Token(_) => {
+                Standing::Reconciling
+            }
             _ => Standing::Stalled,
         }
     }

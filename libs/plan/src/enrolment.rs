@@ -1,0 +1,308 @@
+//! Who gets a certificate over EST. An ordered list of small checks; the first that fails is the answer.
+//!
+//! Until the token or the certificate was found to be one of ours the answer tells nothing: an unknown endpoint and a
+//! wrong token look alike from outside ([`Refusal::code`]).
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use sallyport_api::TunnelCertificate;
+use sallyport_api::tunnel_certificate::EnrolmentToken;
+use sallyport_core::name::{EndpointId, RegionId};
+
+use crate::catalogue::{Catalogue, ObjectKey, Objects};
+use crate::issuance;
+use crate::problem::judge_endpoint;
+use crate::revocation;
+
+/// The longest life of a token, and what is forgiven to a clock that is ahead.
+pub const LONGEST_TOKEN: SignedDuration = SignedDuration::from_hours(7 * 24);
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+/// What an endpoint shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// A certificate that it holds and that the gateway has verified: its serial number in hex.
+    Certificate(String),
+    /// SHA-256 of a one-time token.
+    Token(Vec<u8>),
+}
+
+/// A request for a certificate.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Region of the gateway that it came to.
+    pub region: RegionId,
+    /// `NAMESPACE/NAME` of the endpoint, as it says.
+    pub endpoint: String,
+    /// What it shows.
+    pub proof: Proof,
+}
+
+/// Leave to issue one certificate, once what is issued has been written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Where it is written down.
+    pub certificate: ObjectKey,
+    /// Whom it names.
+    pub endpoint: EndpointId,
+    /// How long it lasts.
+    pub lifetime: Duration,
+    /// SHA-256, in hex, of the token that it uses up; nothing for a renewal.
+    pub used_token: Option<String>,
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The operator makes the key.
+    #[error("the certificate of endpoint {0} is delivered in a Secret; take it from there")]
+    DeliveredBySecret(EndpointId),
+    /// Too many certificates.
+    #[error(transparent)]
+    NoRoom(#[from] issuance::NoRoom),
+    /// The operator has not prepared the object yet.
+    #[error("the operator has not looked at TunnelCertificate {0} yet; try again, and see its conditions")]
+    NotPrepared(ObjectKey),
+    /// Everything issued for the object is revoked.
+    #[error("TunnelCertificate {0} is revoked; the endpoint needs a new one, with a new token")]
+    Revoked(ObjectKey),
+    /// The serial number is none of the endpoint's.
+    #[error("the certificate that was shown is none that the operator knows; enrol again with a new token")]
+    SerialUnknown,
+    /// The site is suspended.
+    #[error("the site of endpoint {0} is suspended")]
+    Suspended(EndpointId),
+    /// The token's time is over.
+    #[error("the token ended at {0}; make a new one")]
+    TokenExpired(Timestamp),
+    /// The token lasts longer than a token may.
+    #[error("the token lasts longer than seven days; make a new one")]
+    TokenTooLong,
+    /// No object of the endpoint has this token.
+    #[error("no TunnelCertificate of endpoint {0} has this token")]
+    TokenUnknown(EndpointId),
+    /// The token's end cannot be read.
+    #[error("spec.enrolmentToken.expiresAt of TunnelCertificate {0} is no RFC 3339 time; make a new token")]
+    TokenUnreadable(ObjectKey),
+    /// The token was used.
+    #[error("the token was used already; make a new one")]
+    TokenUsed,
+    /// There is no such endpoint, or it cannot attach to this region.
+    #[error("endpoint {0:?} is none of this region")]
+    UnknownEndpoint(String),
+}
+
+impl Refusal {
+    /// A closed set of labels for metrics and logs.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::DeliveredBySecret(_) => "deliveredBySecret",
+            Self::NoRoom(_) => "noRoom",
+            Self::NotPrepared(_) => "notPrepared",
+            Self::Revoked(_) => "revoked",
+            Self::SerialUnknown => "serialUnknown",
+            Self::Suspended(_) => "suspended",
+            Self::TokenExpired(_) => "tokenExpired",
+            Self::TokenTooLong => "tokenTooLong",
+            Self::TokenUnknown(_) => "tokenUnknown",
+            Self::TokenUnreadable(_) => "tokenUnreadable",
+            Self::TokenUsed => "tokenUsed",
+            Self::UnknownEndpoint(_) => "unknownEndpoint",
+        }
+    }
+
+    /// What the gateway is told (`EnrolRefused.code`). Whoever shows no good token learns nothing but that.
+    pub fn code(&self, proof: &Proof) -> &'static str {
+        match (self, proof) {
+            (
+                Self::TokenExpired(_)
+                | Self::TokenTooLong
+                | Self::TokenUnknown(_)
+                | Self::TokenUnreadable(_)
+                | Self::TokenUsed,
+                _,
+            )
+            | (Self::UnknownEndpoint(_), Proof::Token(_)) => "tokenRefused",
+            (Self::DeliveredBySecret(_), _) => "deliveredBySecret",
+            (Self::NoRoom(_) | Self::NotPrepared(_), _) => "notNow",
+            // A serial number that nobody wrote down is not one to be trusted.
+            (Self::Revoked(_) | Self::SerialUnknown, _) => "revoked",
+            (Self::Suspended(_), _) => "suspended",
+            (Self::UnknownEndpoint(_), Proof::Certificate(_)) => "unknownEndpoint",
+        }
+    }
+
+    /// What the endpoint is told in words.
+    pub fn message(&self, proof: &Proof) -> String {
+        match self.code(proof) {
+            "tokenRefused" => "the token is not, or no longer, one of this endpoint's; ask for a new one".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+}
+
+/// Decides. The answer is good for the objects as they are: what is issued must be written down with the resource
+/// version of the object that `certificates` holds.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn decide(
+    request: &Request,
+    all: &Catalogue,
+    certificates: &Objects<TunnelCertificate>,
+    now: Timestamp,
+) -> Result<Grant, Refusal> {
+    let endpoint = endpoint(request, all)?;
+    let (key, certificate) = shown(&request.proof, &endpoint, certificates)?;
+    let used_token = token_is_good(&request.proof, key, certificate, now)?;
+    not_revoked(key, certificate)?;
+    not_by_secret(&endpoint, certificate)?;
+    site_is_active(&endpoint, all)?;
+    prepared(key, certificate)?;
+    issuance::has_room(certificate.status.as_ref(), now)?;
+    let (certificate, lifetime) = (key.clone(), certificate.spec.lifetime.length());
+    Ok(Grant { certificate, endpoint, lifetime, used_token })
+}
+
+/// The object that the endpoint's proof belongs to, for an event about a refusal.
+pub fn about(request: &Request, certificates: &Objects<TunnelCertificate>) -> Option<ObjectKey> {
+    let endpoint = request.endpoint.parse().ok()?;
+    let found = shown(&request.proof, &endpoint, certificates).ok().map(|(key, _)| key.clone());
+    found.or_else(|| of_endpoint(&endpoint, certificates).next().map(|(key, _)| key.clone()))
+}
+
+fn endpoint(request: &Request, all: &Catalogue) -> Result<EndpointId, Refusal> {
+    let unknown = || Refusal::UnknownEndpoint(request.endpoint.chars().take(130).collect());
+    let id: EndpointId = request.endpoint.parse().map_err(|_| unknown())?;
+    let key = ObjectKey::new(id.0.namespace.as_str(), id.0.name.as_str());
+    let object = all.endpoints.get(&key).ok_or_else(unknown)?;
+    match judge_endpoint(object, all) {
+        Ok((id, _, region)) if region == request.region => Ok(id),
+        Ok(_) | Err(_) => Err(unknown()),
+    }
+}
+
+type Found<'a> = (&'a ObjectKey, &'a TunnelCertificate);
+
+fn of_endpoint<'a>(
+    endpoint: &EndpointId,
+    certificates: &'a Objects<TunnelCertificate>,
+) -> impl Iterator<Item = Found<'a>> {
+    let (namespace, name) = (endpoint.0.namespace.to_string(), endpoint.0.name.to_string());
+    certificates
+        .range(ObjectKey::new(namespace.as_str(), "")..)
+        .take_while(move |(key, _)| key.namespace == namespace)
+        .filter(move |(_, certificate)| certificate.spec.endpoint_ref.name == name)
+        .map(|(key, certificate)| (key, &**certificate))
+}
+
+fn shown<'a>(
+    proof: &Proof,
+    endpoint: &EndpointId,
+    certificates: &'a Objects<TunnelCertificate>,
+) -> Result<Found<'a>, Refusal> {
+    let mut all = of_endpoint(endpoint, certificates);
+    match proof {
+        Proof::Certificate(serial) => all.find(|(_, c)| has_serial(c, serial)).ok_or(Refusal::SerialUnknown),
+        Proof::Token(hash) => {
+            all.find(|(_, c)| has_token(c, hash)).ok_or_else(|| Refusal::TokenUnknown(endpoint.clone()))
+        }
+    }
+}
+
+fn has_serial(certificate: &TunnelCertificate, serial: &str) -> bool {
+    let Some(status) = &certificate.status else { return false };
+    status.serial.as_deref() == Some(serial) || status.earlier.iter().any(|earlier| earlier.serial == serial)
+}
+
+/// Every digit is compared, wherever the first difference is: how long it takes tells nothing of the hash.
+fn has_token(certificate: &TunnelCertificate, hash: &[u8]) -> bool {
+    let Some(token) = &certificate.spec.enrolment_token else { return false };
+    let shown = hex(hash);
+    let (wanted, shown) = (token.sha256.as_bytes(), shown.as_bytes());
+    let differences = wanted.iter().zip(shown).fold(0u8, |all, (a, b)| all | (a ^ b));
+    wanted.len() == 64 && shown.len() == 64 && differences == 0
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn token_is_good(
+    proof: &Proof,
+    key: &ObjectKey,
+    certificate: &TunnelCertificate,
+    now: Timestamp,
+) -> Result<Option<String>, Refusal> {
+    let (Proof::Token(_), Some(token)) = (proof, &certificate.spec.enrolment_token) else { return Ok(None) };
+    match standing(token, certificate, now) {
+        TokenStanding::Good { .. } => Ok(Some(token.sha256.clone())),
+        TokenStanding::Expired(at) => Err(Refusal::TokenExpired(at)),
+        TokenStanding::TooLong => Err(Refusal::TokenTooLong),
+        TokenStanding::Unreadable => Err(Refusal::TokenUnreadable(key.clone())),
+        TokenStanding::Used => Err(Refusal::TokenUsed),
+    }
+}
+
+/// How a token stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenStanding {
+    /// Its time is over.
+    Expired(Timestamp),
+    /// It can be used.
+    Good {
+        /// Until then.
+        until: Timestamp,
+    },
+    /// It lasts longer than seven days.
+    TooLong,
+    /// Its end is no time.
+    Unreadable,
+    /// It was used, or refused for good.
+    Used,
+}
+
+/// How the token of an object stands.
+pub fn standing(token: &EnrolmentToken, certificate: &TunnelCertificate, now: Timestamp) -> TokenStanding {
+    let used = certificate.status.as_ref().and_then(|status| status.used_token.as_deref());
+    let Ok(until) = token.expires_at.parse::<Timestamp>() else { return TokenStanding::Unreadable };
+    let longest = now.saturating_add(LONGEST_TOKEN.saturating_add(CLOCK_SKEW)).unwrap_or(now);
+    if until > longest {
+        TokenStanding::TooLong
+    } else if used == Some(token.sha256.as_str()) {
+        TokenStanding::Used
+    } else if until <= now {
+        TokenStanding::Expired(until)
+    } else {
+        TokenStanding::Good { until }
+    }
+}
+
+fn not_revoked(key: &ObjectKey, certificate: &TunnelCertificate) -> Result<(), Refusal> {
+    if revocation::is_revoked(certificate) { Err(Refusal::Revoked(key.clone())) } else { Ok(()) }
+}
+
+fn not_by_secret(endpoint: &EndpointId, certificate: &TunnelCertificate) -> Result<(), Refusal> {
+    match certificate.spec.secret_name {
+        Some(_) => Err(Refusal::DeliveredBySecret(endpoint.clone())),
+        None => Ok(()),
+    }
+}
+
+fn site_is_active(endpoint: &EndpointId, all: &Catalogue) -> Result<(), Refusal> {
+    let namespace = endpoint.0.namespace.as_str();
+    let object = all.endpoints.get(&ObjectKey::new(namespace, endpoint.0.name.as_str()));
+    let site = object.and_then(|object| all.sites.get(&ObjectKey::new(namespace, &object.spec.site_ref.name)));
+    match site {
+        Some(site) if !site.spec.suspended => Ok(()),
+        Some(_) | None => Err(Refusal::Suspended(endpoint.clone())),
+    }
+}
+
+/// Without the finalizer the object could be deleted and its certificate would outlive it.
+fn prepared(key: &ObjectKey, certificate: &TunnelCertificate) -> Result<(), Refusal> {
+    let finalizers = certificate.metadata.finalizers.iter().flatten();
+    let has = finalizers.into_iter().any(|finalizer| finalizer == revocation::FINALIZER);
+    if has { Ok(()) } else { Err(Refusal::NotPrepared(key.clone())) }
+}
