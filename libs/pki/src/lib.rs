@@ -16,6 +16,7 @@ pub mod announcement;
 pub mod authority;
 pub mod bundle;
 pub mod csr;
+pub mod est;
 pub mod generation;
 pub mod inspect;
 pub mod key;
