@@ -16,7 +16,7 @@ test: ## everything: checks, unit tests, a cluster, images, and the tests agains
 test-unit: ## every test that needs no cluster
 	@echo "== unit tests"
 	@cargo test --workspace --exclude sallyport-e2e $(FEATURES)
-	@cargo test --package sallyport-e2e --lib
+	@cargo test --package sallyport-e2e --lib --test 'lint_*'
 
 .PHONY: test-api
 # One at a time: they share the operator, and some take it away.

@@ -5,9 +5,13 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a panic is how a test helper reports")]
 
+pub mod api_server;
+pub mod authority;
 pub mod engineer;
+pub mod fault_proxy;
 pub mod kubectl;
 pub mod lab;
+pub mod operators;
 pub mod region;
 pub mod run;
 pub mod site;

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sallyport_e2e::kubectl::wait_condition;
+use sallyport_e2e::operators::{Gone, back};
 use sallyport_e2e::region::{NAMESPACE, OUTER, SITES};
 use sallyport_e2e::run::text;
 use sallyport_e2e::wait::holds;
@@ -87,28 +88,6 @@ fn killing_the_gateway_that_holds_the_tunnel_gives_a_session_again_within_ten_se
     site.wait_gateways(2);
 }
 
-/// No operator, for as long as this lives.
-struct Operators;
-
-impl Operators {
-    fn gone() -> Self {
-        Self::scale("0");
-        Self
-    }
-
-    fn scale(replicas: &str) {
-        let deployment = ["--namespace", "sallyport-system", "scale", "deployment", "--replicas", replicas];
-        let selector = ["--selector", "app.kubernetes.io/name=sallyport-operator"];
-        kubectl(&[deployment.as_slice(), &selector].concat());
-    }
-}
-
-impl Drop for Operators {
-    fn drop(&mut self) {
-        Self::scale("2");
-    }
-}
-
 #[test]
 fn an_agent_that_was_killed_comes_back_and_its_sessions_were_ended() {
     let region = Region::ready();
@@ -131,11 +110,7 @@ fn sessions_open_with_the_operator_gone() {
     let region = Region::ready();
     let site = Site::connected(&region, "alone");
     let ada = region.engineer("ada@vendor.example", &["ct-service"]);
-    let back = Operators::gone();
-    eventually(SOON, "no operator is left", || {
-        let pods = kubectl(&["--namespace", "sallyport-system", "get", "pods", "--output", "name"]);
-        holds(pods.is_empty(), pods)
-    });
+    let gone = Gone::now();
     let ssh = ada.ssh(&site, "echo alone");
     let after_restart = {
         // And a gateway starts again from its own volume.
@@ -148,17 +123,8 @@ fn sessions_open_with_the_operator_gone() {
         });
         ada.ssh(&site, "echo still alone")
     };
-    drop(back);
-    kubectl(&[
-        "--namespace",
-        "sallyport-system",
-        "rollout",
-        "status",
-        "deployment",
-        "--selector",
-        "app.kubernetes.io/name=sallyport-operator",
-        "--timeout=60s",
-    ]);
+    drop(gone);
+    back();
     assert!(ssh.status.success(), "{}", text(&ssh.stderr));
     assert!(after_restart.status.success(), "{}", text(&after_restart.stderr));
     wait_condition((NAMESPACE, "dmz", "test"), "Ready", "True", Duration::from_secs(90));
