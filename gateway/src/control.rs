@@ -40,13 +40,17 @@ pub fn serve_operators(control: Control, stop: CancellationToken) -> Operators {
         let served = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
-            .add_service(ControlServer::new(control))
+            .add_service(ControlServer::new(control).max_decoding_message_size(MESSAGE))
             .serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.cancelled_owned())
             .await;
         tracing::debug!(?served, "control port closed");
     });
     Operators(sender)
 }
+
+/// Longest message from the operator: a trust bundle with its revocation lists, of which 16 MiB hold 300,000 entries.
+/// Everything else is far below gRPC's default of 4 MiB.
+const MESSAGE: usize = 16 * 1024 * 1024;
 
 /// An operator that vanished is noticed within twice this.
 const KEEPALIVE: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -13,7 +13,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use sallyport_runtime::listen;
-use sallyport_runtime::tls::{Door, HandshakeFailure};
+use sallyport_runtime::tls::{Door, HandshakeFailure, Reason};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +63,16 @@ impl Refused {
     /// The certificate is valid, but of a party that has no business at this door.
     pub fn role_swapped(identity: String) -> Self {
         Self { label: "roleSwapped", detail: identity }
+    }
+
+    /// There is no place left for those who show no certificate.
+    pub fn no_place() -> Self {
+        Self { label: "noPlace", detail: String::new() }
+    }
+
+    /// The trust changed while the handshake was under way.
+    pub fn no_longer(reason: Reason) -> Self {
+        Self { label: reason.label(), detail: String::new() }
     }
 
     /// The certificate names nobody.
@@ -125,18 +136,22 @@ pub async fn run<S, F>(
 const BODY: usize = 16 * 1024;
 
 /// A request with its body is answered within this, whatever trickles: longer than an audit record and a peer may take.
-const ANSWERED: Duration = Duration::from_secs(30);
+pub const ANSWERED: Duration = Duration::from_secs(30);
 
-async fn within(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(ANSWERED, next.run(request)).await {
+async fn within(State(patience): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(patience, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "timedOut", "the request took too long").into_response(),
     }
 }
 
-/// Serves HTTP/1.1 with upgrades on one connection until it ends or, between requests, until `stop`.
-pub async fn serve_http(stream: TlsStream<TcpStream>, app: Router, stop: CancellationToken) {
-    let app = app.layer(DefaultBodyLimit::max(BODY)).layer(middleware::from_fn(within));
+/// Serves HTTP/1.1 with upgrades on one connection until it ends or, between requests, until `stop`. Each request is
+/// answered within `answered`.
+pub async fn serve_http<S>(stream: S, app: Router, answered: Duration, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let app = app.layer(DefaultBodyLimit::max(BODY)).layer(middleware::from_fn_with_state(answered, within));
     let service = TowerToHyperService::new(app);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -6,11 +6,15 @@ use sallyport_core::name::Name;
 use tokio::sync::watch;
 
 use crate::audit::Audit;
+use crate::connections::Connections;
+use crate::enrolments::Enrolments;
 use crate::metrics::Metrics;
+use crate::outer::Unknown;
 use crate::peers::Peers;
 use crate::place::Place;
 use crate::sessions::Sessions;
 use crate::store::{InForce, Store};
+use crate::trust::{Trust, TrustStore};
 use crate::tunnels::Tunnels;
 
 /// The gateway's parts, made once in `main`.
@@ -19,6 +23,8 @@ pub struct Gateway {
     pub place: Place,
     /// The configuration in force.
     pub store: Store,
+    /// The trust in force.
+    pub trust: TrustStore,
     /// Its audit file.
     pub audit: Audit,
     /// Tunnels it holds.
@@ -27,6 +33,12 @@ pub struct Gateway {
     pub sessions: Sessions,
     /// The other replicas.
     pub peers: Peers,
+    /// Connections between replicas, to be cut.
+    pub connections: Connections,
+    /// Requests for endpoints' certificates.
+    pub enrolments: Enrolments,
+    /// Limits of those who have no certificate.
+    pub unknown: Unknown,
     /// What it counts.
     pub metrics: Metrics,
     /// True once it was told to stop: nothing new is accepted.
@@ -45,6 +57,23 @@ impl Gateway {
         self.sessions.enforce(in_force).await;
         self.tunnels.enforce(in_force);
         self.metrics.generation.set(i64::try_from(in_force.generation).unwrap_or(i64::MAX));
+    }
+
+    /// Cuts everything that `trust` does not allow, and returns when it is cut: sessions first, so that their end says
+    /// why, then tunnels and connections between replicas. Requests over other connections from before are checked one
+    /// by one.
+    pub async fn enforce_trust(self: &Arc<Self>, trust: &Arc<Trust>) {
+        let untrusted = self.tunnels.untrusted(trust);
+        self.sessions.withdraw_through(&untrusted).await;
+        for (endpoint, live, why) in untrusted {
+            tracing::warn!(%endpoint, from = %live.from, reason = why, "tunnel cut");
+            self.metrics.tunnels_cut.inc();
+            live.cut(why);
+        }
+        let connections = self.connections.enforce(trust);
+        if connections > 0 {
+            tracing::warn!(connections, "connections of other replicas cut: their certificates are no longer trusted");
+        }
     }
 
     /// The other replicas, by name.

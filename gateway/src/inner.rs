@@ -53,7 +53,7 @@ pub async fn serve(gateway: Arc<Gateway>, stream: TlsStream<TcpStream>, from: So
         Ok(engineer) => {
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
             let app = api::router(gateway, Caller { engineer, hop: Hop::First, chain });
-            doors::serve_http(stream, app, stop).await;
+            doors::serve_http(stream, app, doors::ANSWERED, stop).await;
         }
         Err(refused) => refused.report(&gateway, "inner", from),
     }

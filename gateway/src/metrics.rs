@@ -10,16 +10,22 @@ pub struct Metrics {
     pub certificates_not_after: prometheus::IntGaugeVec,
     pub cloned_endpoints: IntCounter,
     pub control_streams: IntCounter,
+    pub enrolments: IntCounterVec,
     pub generation: IntGauge,
     pub handshakes_refused: IntCounterVec,
     pub nacks: IntCounter,
+    pub proofs_refused: IntCounterVec,
+    pub revocation_list_next_update: IntGauge,
     pub sessions: IntGauge,
     pub sessions_ended: IntCounterVec,
     pub sessions_opened: IntCounter,
     pub sessions_refused: IntCounterVec,
     pub streams_refused: IntCounterVec,
+    pub trust_refused: IntCounter,
     pub tunnels: IntGauge,
+    pub tunnels_cut: IntCounter,
     pub tunnels_refused: IntCounterVec,
+    pub tunnels_renewed: IntCounter,
 }
 
 impl Metrics {
@@ -37,6 +43,11 @@ impl Metrics {
             ),
             control_streams: registry
                 .counter("sallyport_gateway_control_streams_total", "Control streams that an operator opened."),
+            enrolments: registry.counter_vec(
+                "sallyport_gateway_enrolments_total",
+                "Requests for an endpoint's certificate, by operation and result.",
+                &["operation", "result"],
+            ),
             generation: registry.gauge(
                 "sallyport_gateway_configuration_generation",
                 "Generation of the configuration in force; 0 is none.",
@@ -49,6 +60,15 @@ impl Metrics {
             nacks: registry.counter(
                 "sallyport_gateway_configurations_refused_total",
                 "Configurations refused; the one before stayed in force.",
+            ),
+            proofs_refused: registry.counter_vec(
+                "sallyport_gateway_renewal_proofs_refused_total",
+                "Proofs of a renewed certificate over a tunnel that did not count, by reason.",
+                &["reason"],
+            ),
+            revocation_list_next_update: registry.gauge(
+                "sallyport_revocation_list_next_update_seconds",
+                "When the first of the revocation lists in force ends and closes the doors for agents and peers, in seconds since 1970; 0 without any.",
             ),
             sessions: registry.gauge("sallyport_gateway_sessions", "Sessions that are open."),
             sessions_ended: registry.counter_vec(
@@ -67,11 +87,23 @@ impl Metrics {
                 "Streams of open sessions that could not be connected, by reason.",
                 &["reason"],
             ),
+            trust_refused: registry.counter(
+                "sallyport_gateway_trust_refused_total",
+                "Trust bundles with revocation lists that were refused; the ones before stayed in force.",
+            ),
             tunnels: registry.gauge("sallyport_gateway_tunnels", "Tunnels that this replica holds."),
+            tunnels_cut: registry.counter(
+                "sallyport_gateway_tunnels_cut_total",
+                "Tunnels cut because their certificate was revoked or its authority is no longer trusted.",
+            ),
             tunnels_refused: registry.counter_vec(
                 "sallyport_gateway_tunnels_refused_total",
                 "Tunnels that were asked for and refused, by reason.",
                 &["reason"],
+            ),
+            tunnels_renewed: registry.counter(
+                "sallyport_gateway_tunnels_renewed_total",
+                "Tunnels that moved to a renewed certificate without being closed.",
             ),
         }
     }

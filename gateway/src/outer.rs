@@ -1,7 +1,13 @@
 //! The outer door: where agents dial in. TLS 1.3 with the endpoint's client certificate, HTTP/1.1, a WebSocket upgrade,
 //! and then the tunnel, in which the gateway is the client.
+//!
+//! Who shows no certificate gets what is needed to ask for one ([`est`], [`lists`]) and nothing else.
 
+mod est;
+mod lists;
+mod socket;
 mod tunnel;
+mod unknown;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,19 +18,25 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
 use jiff::Timestamp;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use sallyport_core::config::Endpoint;
 use sallyport_core::identity::{Identity, Role};
 use sallyport_core::name::EndpointId;
 use sallyport_pki::inspect;
-use sallyport_runtime::tls;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::certificate::InUse;
 use crate::doors::{self, Refused};
 use crate::gateway::Gateway;
 use crate::inner::answer::Problem;
+
+use socket::Socket;
+
+pub use socket::Discard;
+pub use unknown::Unknown;
 
 /// What every handler knows of the connection.
 #[derive(Clone)]
@@ -32,24 +44,29 @@ pub(crate) struct Site {
     gateway: Arc<Gateway>,
     endpoint: EndpointId,
     from: SocketAddr,
-    /// End of the endpoint's certificate, and so of every tunnel that it opened.
-    not_after: Timestamp,
+    /// What the endpoint showed, leaf first.
+    chain: Arc<[CertificateDer<'static>]>,
+    discard: Discard,
 }
 
 /// Serves one connection that passed the handshake.
 pub async fn serve(gateway: Arc<Gateway>, stream: TlsStream<TcpStream>, from: SocketAddr, stop: CancellationToken) {
-    let leaf = tls::peer_leaf(stream.get_ref().1);
-    let Some(Ok(validity)) = leaf.map(|leaf| inspect::validity(leaf)) else {
-        return Refused::no_certificate().report(&gateway, "outer", from);
+    let chain: Arc<[_]> = stream.get_ref().1.peer_certificates().unwrap_or_default().into();
+    let Some(leaf) = chain.first() else {
+        return unknown::serve(gateway, stream, from, stop).await;
     };
-    match tls::peer_identity(stream.get_ref().1) {
+    match inspect::identity(leaf) {
         Ok(Identity { region, role: Role::Endpoint(endpoint) }) if region == gateway.place.region => {
+            let discard = Discard::default();
+            let site = Site { gateway, endpoint, from, chain, discard: discard.clone() };
             let app = Router::new()
                 .route("/v1/preflight", get(preflight))
                 .route("/v1/tunnel", get(tunnel::upgrade))
                 .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "notFound", "there is no such page") })
-                .with_state(Site { gateway, endpoint, from, not_after: validity.not_after });
-            doors::serve_http(stream, app, stop).await;
+                .with_state(site.clone())
+                .merge(lists::router(Arc::clone(&site.gateway)))
+                .merge(est::router(est::Asker::of(&site)));
+            doors::serve_http(Socket::new(stream, discard), app, doors::ANSWERED, stop).await;
         }
         Ok(identity) => Refused::role_swapped(identity.to_string()).report(&gateway, "outer", from),
         Err(error) => Refused::unusable(error.to_string()).report(&gateway, "outer", from),
@@ -92,9 +109,24 @@ impl IntoResponse for NotAdmitted {
     }
 }
 
+impl Site {
+    /// The certificate of the connection, if it would be let in now: the connection may be older than the trust.
+    fn certificate(&self) -> Result<InUse, NotAdmitted> {
+        let not_trusted = |label: &'static str| {
+            let message = format!("the certificate of this connection would not be let in any more: {label}");
+            NotAdmitted::new(StatusCode::FORBIDDEN, label, message)
+        };
+        let trust = self.gateway.trust.current().ok_or_else(|| not_trusted("untrusted"))?;
+        trust.admits(&self.chain, UnixTime::now()).map_err(|reason| not_trusted(reason.label()))?;
+        let leaf = self.chain.first();
+        leaf.and_then(|leaf| InUse::read(leaf, trust.bundle())).ok_or_else(|| not_trusted("untrusted"))
+    }
+}
+
 /// Whether the configuration lets this endpoint have a tunnel now.
 fn admitted(site: &Site) -> Result<Endpoint, NotAdmitted> {
     let Site { gateway, endpoint, .. } = site;
+    site.certificate()?;
     if gateway.is_draining() {
         return Err(NotAdmitted::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "this gateway is stopping"));
     }

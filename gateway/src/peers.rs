@@ -1,6 +1,7 @@
 //! The other replicas: asked who holds a tunnel, and passed what belongs there. No registry, no shared store.
 
 mod door;
+mod link;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,7 @@ use crate::place::Place;
 use crate::sessions::SessionView;
 
 pub use door::{ENGINEER, serve};
+use link::link;
 
 /// How long a peer may take to answer a question. It is in the same cluster.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,7 +49,7 @@ pub struct Peers {
 pub struct PeerTls {
     /// This replica's key and certificate.
     pub material: KeyMaterial,
-    /// What it trusts.
+    /// Whom it trusts. What is revoked is looked at when the connection is there.
     pub trust: TrustBundle,
 }
 
@@ -228,6 +230,8 @@ impl Peers {
             tokio_rustls::TlsConnector::from(tls).connect(name, tcp).await.map_err(|error| error.to_string())
         };
         let stream = tokio::time::timeout(PATIENCE, connect).await.map_err(|_| format!("{address}: timed out"))??;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+        let stream = link(gateway, &chain, stream).map_err(|why| format!("its certificate: {}", why.label()))?;
         let (mut send, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         tokio::spawn(connection.with_upgrades());

@@ -14,18 +14,22 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{Audit, AuditError};
+use crate::connections::Connections;
 use crate::control::certificates::{CertificateProblem, Certificates};
 use crate::control::{self, Control};
 use crate::doors::{self, Doors, Opened};
 use crate::drain;
+use crate::enrolments::Enrolments;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
+use crate::outer::Unknown;
 use crate::peers::Peers;
 use crate::place::{Listen, Place};
 use crate::sessions::Sessions;
 use crate::store::Store;
+use crate::trust::{self, TrustStore};
 use crate::tunnels::Tunnels;
-use crate::{inner, outer, peers};
+use crate::{inner, outer, peers, renewal};
 
 /// Why the gateway cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -80,13 +84,17 @@ pub async fn start(place: Place) -> Result<Running, RunError> {
     let doors = Arc::new(Doors::default());
     let ready = readiness.require("configuration");
     let certificates = Certificates::open(Arc::clone(&gateway), Arc::clone(&doors), ready)?;
-    let control = Control::new(Arc::clone(&gateway), Arc::new(certificates));
+    let certificates = Arc::new(certificates);
+    let control = Control::new(Arc::clone(&gateway), Arc::clone(&certificates));
     let stop = CancellationToken::new();
     let admin = Admin::bind(gateway.place.listen.admin, registry, readiness).await.map_err(system("admin port"))?;
     let admin_at = admin.local_addr().map_err(system("admin port"))?;
     tokio::spawn(admin.serve(stop.clone()));
     let (listen, doors) = open_doors(&gateway, &doors, control, admin_at, &stop).await?;
     tokio::spawn(count(Arc::clone(&gateway)));
+    tokio::spawn(trust::watch_lists(Arc::clone(&gateway)));
+    tokio::spawn(renewal::walk(Arc::clone(&gateway)));
+    tokio::spawn(look_at_mounted(certificates, stop.clone()));
     gateway.audit.append(Event::GatewayStarted { version: env!("CARGO_PKG_VERSION").into() }).await?;
     tracing::info!(region = %gateway.place.region, gateway = %gateway.place.gateway, "gateway running");
     Ok(Running { gateway, listen, not_draining, stop, doors })
@@ -111,14 +119,19 @@ fn gateway(place: Place, registry: &Registry) -> Result<Arc<Gateway>, RunError> 
     let audit = Audit::open(&place.volume, place.gateway.clone())?;
     let metrics = Metrics::new(registry);
     let store = Store::open(&place.volume);
+    let trust = TrustStore::open(&place.volume);
     metrics.generation.set(i64::try_from(store.current().generation).unwrap_or(i64::MAX));
     Ok(Arc::new(Gateway {
         place,
         store,
+        trust,
         audit,
         tunnels: Tunnels::default(),
         sessions: Sessions::default(),
         peers: Peers::default(),
+        connections: Connections::default(),
+        enrolments: Enrolments::default(),
+        unknown: Unknown::default(),
         metrics,
         draining: watch::Sender::new(false),
     }))
@@ -155,6 +168,17 @@ async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, S
     let listener = TcpListener::bind(address).await.map_err(system(what))?;
     let bound = listener.local_addr().map_err(system(what))?;
     Ok((listener, bound))
+}
+
+/// Kubernetes changes mounted files within a minute or two of their object.
+const MOUNTED: Duration = Duration::from_secs(60);
+
+async fn look_at_mounted(certificates: Arc<Certificates>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(MOUNTED)).await.is_some() {
+        let certificates = Arc::clone(&certificates);
+        // Reads three small files; that it panics would be seen in the log.
+        let _ = tokio::task::spawn_blocking(move || certificates.look_at_mounted()).await;
+    }
 }
 
 /// Keeps the gauges of what comes and goes.

@@ -12,12 +12,14 @@ use jiff::Timestamp;
 use sallyport_core::access::decide;
 use sallyport_core::config::{Protocol, RegionConfig};
 use sallyport_core::engineer::UserId;
+use sallyport_core::name::EndpointId;
 use sallyport_core::session::EndReason;
 use sallyport_pki::bundle::TrustBundle;
 use tokio::sync::watch;
 
 use crate::passage::Passage;
 use crate::store::InForce;
+use crate::tunnels::LiveTunnel;
 
 pub use open::{OpenRefused, open};
 pub use view::SessionView;
@@ -151,6 +153,22 @@ impl Sessions {
             tracing::info!(session = %session.id, device = %authorised.device(), reason = %why, "session withdrawn");
             session.withdraw(&why);
             cut.push(session);
+        }
+        for session in cut {
+            session.wait_ended().await;
+        }
+    }
+
+    /// Ends the sessions through tunnels that are about to be cut, and returns when that is over.
+    pub async fn withdraw_through(&self, tunnels: &[(EndpointId, LiveTunnel, &'static str)]) {
+        let mut cut = Vec::new();
+        for session in self.live() {
+            let endpoint = session.passage.permit().authorised().endpoint();
+            if let Some((_, _, why)) = tunnels.iter().find(|(of, ..)| of == endpoint) {
+                tracing::info!(session = %session.id, %endpoint, reason = why, "session withdrawn");
+                session.withdraw(&format!("endpoint {endpoint}: {why}"));
+                cut.push(session);
+            }
         }
         for session in cut {
             session.wait_ended().await;

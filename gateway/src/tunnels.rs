@@ -1,32 +1,18 @@
 //! The tunnels that this replica holds: at most one per endpoint.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+mod live;
 
-use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use sallyport_core::name::EndpointId;
-use sallyport_tunnel::{PushError, Tunnel};
 use tokio::sync::watch;
 
+use crate::certificate::InUse;
 use crate::store::InForce;
+use crate::trust::Trust;
 
-/// A tunnel with what is known of its agent.
-#[derive(Clone)]
-pub struct LiveTunnel {
-    /// The tunnel.
-    pub tunnel: Tunnel,
-    /// Which process of the agent dialled it.
-    pub agent: AgentProcess,
-    /// Since when.
-    pub since: Timestamp,
-    /// From where.
-    pub from: SocketAddr,
-    /// The agent's version, as it says.
-    pub agent_version: String,
-    number: u64,
-}
+pub use live::LiveTunnel;
 
 /// One process of an agent, and which of its tunnels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,9 +64,10 @@ impl Tunnels {
 
     /// Registers a tunnel; one that was there for the same endpoint is closed. The number is for [`Tunnels::remove`].
     pub fn insert(&self, endpoint: EndpointId, mut live: LiveTunnel) -> u64 {
+        let mut all = self.lock();
         let number = self.changed.borrow().wrapping_add(1);
         live.number = number;
-        if let Some(old) = self.lock().insert(endpoint, live) {
+        if let Some(old) = all.insert(endpoint, live) {
             old.tunnel.close("replaced by a newer tunnel of the same agent");
         }
         self.changed.send_replace(number);
@@ -94,18 +81,51 @@ impl Tunnels {
             live.remove(endpoint);
         }
         drop(live);
-        self.changed.send_modify(|changed| *changed = changed.wrapping_add(1));
+        self.tell();
     }
 
     /// Closes what the configuration does not allow and pushes changed offers.
     pub fn enforce(&self, in_force: &InForce) {
         for (endpoint, live) in self.all() {
             match in_force.config.endpoints.get(&endpoint) {
-                None => live.tunnel.close("the endpoint was removed"),
-                Some(config) if config.suspended => live.tunnel.close("the site is suspended"),
-                Some(config) => live.push_offer(endpoint, config.offer.clone()),
+                None => live.cut("the endpoint was removed"),
+                Some(config) if config.suspended => live.cut("the site is suspended"),
+                Some(config) => {
+                    let offer = config.offer.clone();
+                    tokio::spawn(async move { live.push_offer(&endpoint, offer).await });
+                }
             }
         }
+    }
+
+    /// Those that `trust` does not allow, each with the reason.
+    pub fn untrusted(&self, trust: &Trust) -> Vec<(EndpointId, LiveTunnel, &'static str)> {
+        let refused = |(endpoint, live): (EndpointId, LiveTunnel)| {
+            let why = trust.allows(&live.certificate()).err()?;
+            Some((endpoint, live, why))
+        };
+        self.all().into_iter().filter_map(refused).collect()
+    }
+
+    /// Hands an agent the announcement of trust, and remembers what it acknowledges.
+    pub async fn announce(&self, endpoint: &EndpointId, live: &LiveTunnel, trust: &Arc<Trust>) {
+        if live.push_trust(endpoint, trust).await {
+            tracing::debug!(%endpoint, sequence = trust.sequence(), "trust acknowledged");
+            self.tell();
+        }
+    }
+
+    /// Another certificate counts for a tunnel from now on. False when it is the same as before.
+    pub fn renewed(&self, live: &LiveTunnel, certificate: InUse) -> bool {
+        let another = live.certificate.send_if_modified(|current| {
+            let another = *current != certificate;
+            *current = certificate;
+            another
+        });
+        if another {
+            self.tell();
+        }
+        another
     }
 
     /// Every tunnel, for reports and draining.
@@ -113,40 +133,17 @@ impl Tunnels {
         self.lock().iter().map(|(endpoint, live)| (endpoint.clone(), live.clone())).collect()
     }
 
-    /// To be told when a tunnel comes or goes.
+    /// To be told when a tunnel comes or goes, or what is reported of one changes.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
+    fn tell(&self) {
+        self.changed.send_modify(|changed| *changed = changed.wrapping_add(1));
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EndpointId, LiveTunnel>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl LiveTunnel {
-    /// A tunnel that was just established.
-    pub fn new(tunnel: Tunnel, agent: AgentProcess, from: SocketAddr, agent_version: String, since: Timestamp) -> Self {
-        Self { tunnel, agent, since, from, agent_version, number: 0 }
-    }
-
-    /// Hands the agent its offer. An agent that refuses it keeps the one it has, which is at worst narrower.
-    pub fn push_offer(&self, endpoint: EndpointId, offer: Vec<u8>) {
-        let tunnel = self.tunnel.clone();
-        tokio::spawn(async move {
-            match tunnel.push_offer(offer.into()).await {
-                Ok(()) => tracing::debug!(%endpoint, "offer taken"),
-                Err(PushError::Closed(_)) => {}
-                Err(error) => tracing::warn!(%endpoint, %error, "offer not taken"),
-            }
-        });
-    }
-
-    /// Whether the agent behind this tunnel answers. A tunnel is asked when another process claims its endpoint.
-    pub async fn answers(&self, offer: Vec<u8>) -> bool {
-        /// Enough for any live line; the new agent waits meanwhile.
-        const PATIENCE: Duration = Duration::from_secs(3);
-        let answer = tokio::time::timeout(PATIENCE, self.tunnel.push_offer(offer.into())).await;
-        matches!(answer, Ok(Ok(()) | Err(PushError::Refused(_))))
     }
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
+use jiff::Timestamp;
 use sallyport_audit::Event;
 use sallyport_control::update::Collector;
 use sallyport_control::wire::control_server::Control as ControlService;
 use sallyport_control::wire::from_gateway::Message as Out;
 use sallyport_control::wire::from_operator::Message as In;
 use sallyport_control::wire::{self, FromGateway, FromOperator};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use super::certificates::Certificates;
 use super::report;
 use crate::gateway::Gateway;
 use crate::store::InForce;
+use crate::trust::{Trust, TrustError};
 
 /// The control service; cheap to clone.
 #[derive(Clone)]
@@ -33,8 +35,6 @@ pub struct Control {
 
 /// Reports are coalesced over this time.
 const COALESCE: Duration = Duration::from_millis(300);
-/// How often certificates are looked at for renewal.
-const RENEWAL_CHECK: Duration = Duration::from_secs(60);
 
 impl Control {
     /// The service of this gateway.
@@ -97,7 +97,8 @@ impl Attached {
         self.ask_for_certificates().await?;
         let mut tunnels = gateway.tunnels.watch();
         let mut sessions = gateway.sessions.count();
-        let mut renewal = tokio::time::interval(RENEWAL_CHECK);
+        let mut certificates = self.control.certificates.watch();
+        let mut enrolments = gateway.enrolments.attach();
         // When the next report is due; set by the first change after the last one, so that a storm is one report.
         let mut report_at = Some(Instant::now());
         loop {
@@ -113,15 +114,16 @@ impl Attached {
                     Some(FromOperator { message: None }) => tracing::warn!("a message of an unknown kind was ignored"),
                     None => return Ok(()),
                 },
-                changed = changed(&mut tunnels, &mut sessions) => {
+                changed = changed(&mut tunnels, &mut sessions, &mut certificates) => {
                     changed?;
                     report_at = report_at.or_else(|| Some(Instant::now() + COALESCE));
                 }
                 () = due => {
                     report_at = None;
-                    self.say(Out::Report(report::of(&gateway))).await?;
+                    self.say(Out::Report(report::of(&gateway, &self.control.certificates))).await?;
                 }
-                _ = renewal.tick() => self.ask_for_certificates().await?,
+                Some(enrol) = enrolments.recv() => self.say(Out::Enrol(enrol)).await?,
+                () = tokio::time::sleep(self.control.certificates.next_look()) => self.ask_for_certificates().await?,
             }
         }
     }
@@ -145,13 +147,11 @@ impl Attached {
                 self.control.certificates.forget_asked(Some(refused.purpose()));
                 Ok(())
             }
-            In::Enrolled(_) => Ok(()),
-            In::Trust(bundle) => {
-                if let Err(error) = self.control.certificates.trust(&bundle.certificates) {
-                    tracing::error!(%error, "the trust bundle from the operator is unusable; the one before stays");
-                }
+            In::Enrolled(enrolled) => {
+                self.control.gateway.enrolments.answered(enrolled);
                 Ok(())
             }
+            In::Trust(trust) => self.trust(trust).await,
         }
     }
 
@@ -186,6 +186,34 @@ impl Attached {
         self.ask_for_certificates().await
     }
 
+    /// Refused as a whole, or in force: stored, every door changed, everything else cut, and only then acknowledged.
+    async fn trust(&mut self, message: wire::Trust) -> Result<(), String> {
+        let gateway = Arc::clone(&self.control.gateway);
+        let digest = message.digest.clone();
+        let before = gateway.trust.current();
+        let trust = match put_trust(&gateway, message).await {
+            Ok(trust) => trust,
+            Err(error) => {
+                gateway.metrics.trust_refused.inc();
+                let reason = error.to_string();
+                tracing::error!(digest, reason, "trust refused; the one before stays in force");
+                return self.say(Out::TrustNack(wire::TrustNack { digest, reason })).await;
+            }
+        };
+        // The doors first: nobody comes in by what was, while what is there is cut.
+        self.control.certificates.trust_changed(before.as_deref(), &trust);
+        gateway.enforce_trust(&trust).await;
+        let (sequence, revoked) = (trust.sequence(), trust.revoked() as u64);
+        let event = Event::TrustApplied { digest: digest.as_str().into(), sequence, revoked };
+        if let Err(error) = gateway.audit.append(event).await {
+            tracing::error!(sequence, %error, "trust could not be recorded");
+        }
+        tracing::info!(sequence, revoked, authorities = trust.bundle().len(), "trust in force");
+        self.say(Out::TrustAck(wire::TrustAck { digest })).await?;
+        announce(&gateway, &trust);
+        self.ask_for_certificates().await
+    }
+
     async fn ask_for_certificates(&self) -> Result<(), String> {
         for request in self.control.certificates.wanted() {
             self.say(Out::CertificateRequest(request)).await?;
@@ -199,6 +227,21 @@ impl Attached {
     }
 }
 
+async fn put_trust(gateway: &Gateway, message: wire::Trust) -> Result<Arc<Trust>, TrustError> {
+    let trust = Arc::new(Trust::parse(message)?);
+    trust.is_in_time(Timestamp::now())?;
+    gateway.trust.put(Arc::clone(&trust)).await?;
+    Ok(trust)
+}
+
+/// Tells the agents that do not know it yet. Not waited for: the operator learns from reports who acknowledged.
+fn announce(gateway: &Arc<Gateway>, trust: &Arc<Trust>) {
+    for (endpoint, live) in gateway.tunnels.all().into_iter().filter(|(_, live)| !live.knows(trust)) {
+        let (gateway, trust) = (Arc::clone(gateway), Arc::clone(trust));
+        tokio::spawn(async move { gateway.tunnels.announce(&endpoint, &live, &trust).await });
+    }
+}
+
 fn hello(gateway: &Gateway) -> Out {
     let in_force = gateway.store.current();
     Out::Attached(wire::Attached {
@@ -209,12 +252,14 @@ fn hello(gateway: &Gateway) -> Out {
     })
 }
 
-/// Waits until tunnels or sessions changed.
+/// Waits until something changed that is reported.
 async fn changed(
-    tunnels: &mut tokio::sync::watch::Receiver<u64>,
-    sessions: &mut tokio::sync::watch::Receiver<u32>,
+    tunnels: &mut watch::Receiver<u64>,
+    sessions: &mut watch::Receiver<u32>,
+    certificates: &mut watch::Receiver<()>,
 ) -> Result<(), String> {
     let changed = tokio::select! {
+        changed = certificates.changed() => changed,
         changed = tunnels.changed() => changed,
         changed = sessions.changed() => changed,
     };

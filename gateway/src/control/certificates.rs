@@ -1,51 +1,66 @@
 //! The gateway's own keys and certificates. Keys are made here and never leave the volume; certificates are asked for
-//! over the control stream and renewed when a third of their life is left.
+//! over the control stream, and renewed when a third of their life is left or another authority signs.
 
-use std::path::{Path, PathBuf};
+mod doors;
+mod held;
+mod mounted;
+
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use sallyport_control::wire::{CertificateRequest, Purpose, SignedCertificate};
+use sallyport_control::wire::{self, CertificateRequest, Purpose, SignedCertificate};
 use sallyport_pki::bundle::TrustBundle;
+use sallyport_pki::csr;
 use sallyport_pki::key::{KeyAlgorithm, PrivateKey};
-use sallyport_pki::{csr, inspect};
 use sallyport_runtime::tls::{self, ClientAuth, KeyMaterial};
 use sallyport_runtime::{admin, files};
-use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::doors::Doors;
 use crate::gateway::Gateway;
-use crate::peers::PeerTls;
+use crate::trust::Trust;
+
+use held::Held;
+use mounted::Mounted;
 
 /// Each certificate a gateway needs: what it is for and its file on the volume.
 const PURPOSES: [(Purpose, &str); 3] =
     [(Purpose::Peer, "peer"), (Purpose::OuterDoor, "outer"), (Purpose::InnerDoor, "inner")];
 
-/// Keys, certificates and trust, and the doors that use them.
+/// After a refusal, and the longest time between two looks.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Keys, certificates and mounted trust, and the doors that use them.
 pub struct Certificates {
     gateway: Arc<Gateway>,
     doors: Arc<Doors>,
     folder: PathBuf,
-    bootstrap: KeyMaterial,
     ready: admin::Requirement,
     state: Mutex<State>,
+    changed: watch::Sender<()>,
 }
 
-#[derive(Default)]
 struct State {
-    trust: TrustBundle,
+    mounted: Mounted,
+    /// Authorities that a trust in force had and a later one has not. What is mounted may lag behind by minutes; what was
+    /// dropped is not trusted again because of that.
+    dropped: TrustBundle,
     held: Vec<(Purpose, Held)>,
     /// Keys whose certificate was asked for and has not come.
     asked: Vec<(Purpose, PrivateKey, String)>,
+    /// Not asked for before then, because the operator refused.
+    refused: Vec<(Purpose, Timestamp)>,
+    moves: Vec<Move>,
 }
 
-/// A key with its certificate, as the volume keeps it.
-#[derive(Clone, Serialize, Deserialize)]
-struct Held {
-    chain: String,
-    key: String,
-    /// The host name it was asked for; when the region's changes, another certificate is asked for.
-    host: String,
+/// A certificate that is to move to another authority, and when.
+struct Move {
+    purpose: Purpose,
+    to: String,
+    within: Duration,
+    at: Timestamp,
 }
 
 /// A certificate or bundle that cannot be used.
@@ -70,37 +85,31 @@ impl Certificates {
         ready: admin::Requirement,
     ) -> Result<Self, CertificateProblem> {
         let place = &gateway.place;
-        let bootstrap = KeyMaterial::read(&place.bootstrap.join("tls.crt"), &place.bootstrap.join("tls.key"));
-        let trust = files::read_trust_bundle(&place.trust);
+        let mounted = Mounted::read(place)?;
         let folder = place.volume.join("certificates");
         std::fs::create_dir_all(&folder).map_err(|error| CertificateProblem::new("certificates' folder", error))?;
-        let held =
-            PURPOSES.iter().filter_map(|(purpose, name)| Some((*purpose, read(&file(&folder, name))?))).collect();
-        let certificates = Self {
-            bootstrap: bootstrap.map_err(|error| CertificateProblem::new("bootstrap certificate", error))?,
-            doors,
-            folder,
-            ready,
-            state: Mutex::new(State {
-                trust: trust.map_err(|error| CertificateProblem::new("trust bundle", error))?,
-                held,
-                asked: Vec::new(),
-            }),
-            gateway,
+        let kept = |(purpose, name): &(Purpose, &str)| Some((*purpose, held::read(&held::file(&folder, name))?));
+        let state = State {
+            mounted,
+            dropped: TrustBundle::empty(),
+            held: PURPOSES.iter().filter_map(kept).collect(),
+            asked: Vec::new(),
+            refused: Vec::new(),
+            moves: Vec::new(),
         };
+        let changed = watch::Sender::new(());
+        let certificates = Self { doors, folder, ready, state: Mutex::new(state), gateway, changed };
         certificates.refresh();
         Ok(certificates)
     }
 
     /// Requests for certificates that are missing, made for another name, or due for renewal, and not yet asked for.
     pub fn wanted(&self) -> Vec<CertificateRequest> {
+        let now = Timestamp::now();
         let mut state = self.lock();
         let mut requests = Vec::new();
-        for (purpose, _) in PURPOSES {
-            let Some(host) = self.host(purpose) else { continue };
-            let held = state.held.iter().any(|(p, held)| *p == purpose && held.host == host && !due(held));
-            let asked = state.asked.iter().any(|(p, _, asked)| *p == purpose && *asked == host);
-            if held || asked {
+        for (purpose, host, at) in self.due(&mut state, now) {
+            if at > now || state.asked.iter().any(|(p, _, asked)| *p == purpose && *asked == host) {
                 continue;
             }
             match request(purpose) {
@@ -115,12 +124,56 @@ impl Certificates {
         requests
     }
 
-    /// What was asked for does not come any more: the operator is another, or it refused.
-    pub fn forget_asked(&self, purpose: Option<Purpose>) {
-        self.lock().asked.retain(|(asked, ..)| purpose.is_some_and(|purpose| purpose != *asked));
+    /// How long until [`Certificates::wanted`] may want another: not longer than a minute.
+    pub fn next_look(&self) -> Duration {
+        let now = Timestamp::now();
+        let mut state = self.lock();
+        let due = self.due(&mut state, now);
+        let open = due
+            .into_iter()
+            .filter(|(purpose, host, _)| !state.asked.iter().any(|(asked, _, name)| asked == purpose && name == host));
+        let soonest = open.map(|(_, _, at)| at).min();
+        let wait = soonest.map_or(LOOK, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+        // Whatever goes wrong with a key, it is not tried in a circle.
+        wait.clamp(Duration::from_millis(100), LOOK)
     }
 
-    /// A certificate that was asked for: written to the volume, then used for handshakes from now on.
+    /// Each certificate that this gateway should have, the name it is for, and when it is to be asked for.
+    fn due(&self, state: &mut State, now: Timestamp) -> Vec<(Purpose, String, Timestamp)> {
+        let trust = self.gateway.trust.current();
+        let mut due = Vec::new();
+        for (purpose, _) in PURPOSES {
+            let Some(host) = self.host(purpose) else { continue };
+            let held = state.held.iter().find(|(p, held)| *p == purpose && held.host == host).map(|(_, held)| held);
+            let at = match (held, trust.as_deref()) {
+                (None, _) => now,
+                (Some(held), None) => held.ages_at(),
+                (Some(held), Some(trust)) => {
+                    let issuer = held.in_use(trust.bundle()).map(|in_use| in_use.issuer).unwrap_or_default();
+                    held.ages_at().min(moves_at(&mut state.moves, purpose, &issuer, trust, now))
+                }
+            };
+            let not_before = state.refused.iter().find(|(p, _)| *p == purpose).map_or(at, |(_, until)| *until);
+            due.push((purpose, host, at.max(not_before)));
+        }
+        due
+    }
+
+    /// What was asked for does not come any more: the operator is another, or it refused.
+    pub fn forget_asked(&self, purpose: Option<Purpose>) {
+        let mut state = self.lock();
+        state.asked.retain(|(asked, ..)| purpose.is_some_and(|purpose| purpose != *asked));
+        match purpose {
+            None => state.refused.clear(),
+            Some(purpose) => {
+                state.refused.retain(|(refused, _)| *refused != purpose);
+                state.refused.push((purpose, Timestamp::now() + LOOK));
+            }
+        }
+    }
+
+    /// A certificate that was asked for: written to the volume, then used for handshakes from now on. Connections that
+    /// stand go on.
     pub fn receive(&self, signed: &SignedCertificate) -> Result<(), CertificateProblem> {
         let purpose = signed.purpose();
         let name = PURPOSES.iter().find(|(p, _)| *p == purpose).map(|(_, name)| *name);
@@ -129,88 +182,74 @@ impl Certificates {
         let asked = state.asked.iter().position(|(p, ..)| *p == purpose);
         let asked = asked.ok_or_else(|| CertificateProblem::new(name, "it was not asked for"))?;
         let (_, key, host) = state.asked.swap_remove(asked);
-        let held = Held { chain: signed.chain.clone(), key: key.to_pem().to_string(), host };
+        // Should it turn out to be unusable, it is not asked for again at once.
+        state.refused.push((purpose, Timestamp::now() + LOOK));
+        let held = Held::new(signed.chain.clone(), key.to_pem().to_string(), host);
         // Refuses a chain that cannot be read or does not fit the key.
         tls::server(&held.material(), ClientAuth::None, &[]).map_err(|error| CertificateProblem::new(name, error))?;
         let bytes = serde_json::to_vec(&held).map_err(|error| CertificateProblem::new(name, error))?;
-        files::write_atomic(&file(&self.folder, name), &bytes, 0o600)
+        files::write_atomic(&held::file(&self.folder, name), &bytes, 0o600)
             .map_err(|error| CertificateProblem::new(name, error))?;
         state.held.retain(|(p, _)| *p != purpose);
+        // One that the signing authority did not issue would be asked for again at once, and again.
+        let trust = self.gateway.trust.current();
+        let issuer = trust.as_ref().and_then(|trust| held.in_use(trust.bundle())).map(|in_use| in_use.issuer);
+        if trust.is_none_or(|trust| issuer.is_some_and(|issuer| issuer == trust.issuer())) {
+            state.refused.retain(|(p, _)| *p != purpose);
+        }
         state.held.push((purpose, held));
         drop(state);
         tracing::info!(purpose = name, "certificate received");
         self.refresh();
+        self.changed.send_replace(());
         Ok(())
     }
 
-    /// A new trust bundle, for handshakes from now on.
-    pub fn trust(&self, pem: &str) -> Result<(), CertificateProblem> {
-        let trust = TrustBundle::from_pem(pem).map_err(|error| CertificateProblem::new("trust bundle", error))?;
-        if trust.is_empty() {
-            return Err(CertificateProblem::new("trust bundle", "it is empty"));
-        }
-        self.lock().trust = trust;
+    /// Another trust is in force: for handshakes from now on. `before` is what was.
+    pub fn trust_changed(&self, before: Option<&Trust>, now: &Trust) {
+        let gone = before.map_or_else(TrustBundle::empty, |before| before.bundle().without(now.bundle()));
+        let mut state = self.lock();
+        state.dropped = state.dropped.union(&gone);
+        state.refused.clear();
+        drop(state);
         self.refresh();
-        Ok(())
+        // Whose issuer is which depends on it.
+        self.changed.send_replace(());
     }
 
-    /// Brings the doors in line with certificates, trust and configuration. A door whose parts are incomplete stays as
-    /// it is; a door that was never complete is closed.
-    pub fn refresh(&self) {
-        let state = self.lock();
-        let peer = state.material(Purpose::Peer);
-        let control = peer.as_ref().unwrap_or(&self.bootstrap);
-        set("control", &self.doors.control, tls::server(control, ClientAuth::Required(&state.trust), &[b"h2"]));
-        if let Some(peer) = peer {
-            set("peer", &self.doors.peer, tls::server(&peer, ClientAuth::Required(&state.trust), &[b"http/1.1"]));
-            self.gateway.peers.use_tls(PeerTls { material: peer, trust: state.trust.clone() });
-        }
-        if let Some(outer) = state.material(Purpose::OuterDoor) {
-            set("outer", &self.doors.outer, tls::server(&outer, ClientAuth::Required(&state.trust), &[b"http/1.1"]));
-        }
-        if let Some(inner) = state.material(Purpose::InnerDoor) {
-            self.open_inner(&inner);
-        }
-        self.tell(&state);
-    }
-
-    /// Engineers' authorities that cannot be read admit nobody: an unreadable policy is never the default.
-    fn open_inner(&self, inner: &KeyMaterial) {
-        let pem = &self.gateway.store.current().config.settings.engineer_authorities;
-        let config = TrustBundle::from_pem(pem)
-            .map_err(|error| error.to_string())
-            .and_then(|bundle| if bundle.is_empty() { Err("there are none".to_owned()) } else { Ok(bundle) })
-            .and_then(|bundle| {
-                tls::server(inner, ClientAuth::Required(&bundle), &[b"http/1.1"]).map_err(|error| error.to_string())
-            });
-        match config {
-            Ok(config) => self.doors.inner.replace(config),
-            Err(error) => {
-                self.doors.inner.close();
-                tracing::error!(error, "inner door closed: the engineers' authorities are unusable");
+    /// Looks at the mounted files again. What cannot be read now, in the middle of a change for instance, is looked at
+    /// the next time.
+    pub fn look_at_mounted(&self) {
+        match Mounted::read(&self.gateway.place) {
+            Ok(mounted) => {
+                let mut state = self.lock();
+                if state.mounted.is(&mounted) {
+                    return;
+                }
+                state.mounted = mounted;
+                drop(state);
+                tracing::info!("mounted bootstrap certificate or trust bundle changed");
+                self.refresh();
             }
+            Err(error) => tracing::warn!(%error, "what is mounted cannot be read; what it was stays"),
         }
     }
 
-    fn tell(&self, state: &State) {
-        let missing: Vec<&str> = PURPOSES
-            .iter()
-            .filter(|(purpose, _)| !state.held.iter().any(|(p, _)| p == purpose))
-            .map(|(_, name)| *name)
-            .collect();
-        for (purpose, name) in PURPOSES {
-            let end =
-                state.material(purpose).and_then(|m| inspect::validity(&m.leaf().ok()?).ok()).map(|v| v.not_after);
-            let gauge = self.gateway.metrics.certificates_not_after.with_label_values(&[name]);
-            gauge.set(end.map_or(0, Timestamp::as_second));
-        }
-        if self.gateway.store.current().generation == 0 {
-            self.ready.unmet("no configuration yet: the operator has not attached");
-        } else if missing.is_empty() {
-            self.ready.met();
-        } else {
-            self.ready.unmet(&format!("certificates are missing: {}", missing.join(", ")));
-        }
+    /// For the report.
+    pub fn in_use(&self) -> Vec<wire::Certificate> {
+        let state = self.lock();
+        let bundle = state.published().union(&self.in_force());
+        let held = state.held.iter();
+        held.filter_map(|(purpose, held)| Some(held.in_use(&bundle)?.to_wire(*purpose))).collect()
+    }
+
+    /// To be told when a certificate or its issuer's standing changes.
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    fn in_force(&self) -> TrustBundle {
+        self.gateway.trust.current().map_or_else(TrustBundle::empty, |trust| trust.bundle().clone())
     }
 
     /// The name the certificate is for, as far as the gateway knows; the operator decides.
@@ -233,44 +272,36 @@ impl State {
     fn material(&self, purpose: Purpose) -> Option<KeyMaterial> {
         self.held.iter().find(|(p, _)| *p == purpose).map(|(_, held)| held.material())
     }
-}
 
-impl Held {
-    fn material(&self) -> KeyMaterial {
-        KeyMaterial { chain_pem: self.chain.clone(), key_pem: self.key.clone().into() }
+    /// What the operator published last, as far as it is known.
+    fn published(&self) -> TrustBundle {
+        self.mounted.trust.without(&self.dropped)
     }
 }
 
-fn set(name: &str, door: &tls::Door, config: Result<Arc<rustls::ServerConfig>, tls::TlsError>) {
-    match config {
-        Ok(config) => door.replace(config),
-        Err(error) => tracing::error!(door = name, %error, "a door keeps its configuration: the new one is unusable"),
+/// When a certificate of `issuer` moves to the authority that signs now: never, when it is of that one; at once, when its
+/// own is not trusted any more; else at a moment drawn once for this authority and spread.
+fn moves_at(moves: &mut Vec<Move>, purpose: Purpose, issuer: &str, trust: &Trust, now: Timestamp) -> Timestamp {
+    if issuer == trust.issuer() {
+        moves.retain(|planned| planned.purpose != purpose);
+        return Timestamp::MAX;
     }
+    if issuer.is_empty() {
+        return now;
+    }
+    let (to, within) = (trust.issuer(), trust.renew_within());
+    if let Some(planned) = moves.iter().find(|m| m.purpose == purpose && m.to == to && m.within == within) {
+        return planned.at;
+    }
+    let spread = SignedDuration::try_from(within.mul_f64(rand::random())).unwrap_or_default();
+    let at = now.checked_add(spread).unwrap_or(now);
+    moves.retain(|planned| planned.purpose != purpose);
+    moves.push(Move { purpose, to: to.to_owned(), within, at });
+    at
 }
 
 fn request(purpose: Purpose) -> Result<(PrivateKey, CertificateRequest), CertificateProblem> {
     let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).map_err(|error| CertificateProblem::new("key", error))?;
     let csr = csr::request(&key).map_err(|error| CertificateProblem::new("request", error))?;
     Ok((key, CertificateRequest { purpose: purpose.into(), csr }))
-}
-
-/// Two thirds of its life are over. Unreadable counts as over.
-fn due(held: &Held) -> bool {
-    let validity = held.material().leaf().ok().and_then(|leaf| inspect::validity(&leaf).ok());
-    validity.is_none_or(|validity| {
-        let life = validity.not_after.duration_since(validity.not_before);
-        let third = SignedDuration::from_secs(life.as_secs() / 3);
-        Timestamp::now() >= validity.not_after - third
-    })
-}
-
-fn file(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!("{name}.json"))
-}
-
-fn read(path: &Path) -> Option<Held> {
-    let bytes = std::fs::read(path).ok()?;
-    serde_json::from_slice(&bytes)
-        .inspect_err(|error| tracing::error!(path = %path.display(), %error, "a kept certificate is unreadable"))
-        .ok()
 }

@@ -2,17 +2,22 @@
 
 use sallyport_control::wire;
 
+use super::certificates::Certificates;
 use crate::gateway::Gateway;
 
 /// The report as of now.
-pub(super) fn of(gateway: &Gateway) -> wire::Report {
+pub(super) fn of(gateway: &Gateway, certificates: &Certificates) -> wire::Report {
     let tunnels = gateway.tunnels.all().into_iter().map(|(endpoint, live)| wire::Tunnel {
         endpoint: endpoint.to_string(),
         since_ms: live.since.as_millisecond(),
         from: live.from.to_string(),
+        certificate: Some(live.certificate().to_wire(wire::Purpose::Unspecified)),
+        trust_digest: live.trust_digest(),
         agent_version: live.agent_version,
-        certificate: None,
-        trust_digest: String::new(),
     });
-    wire::Report { tunnels: tunnels.collect(), sessions: *gateway.sessions.count().borrow(), certificates: Vec::new() }
+    wire::Report {
+        tunnels: tunnels.collect(),
+        sessions: *gateway.sessions.count().borrow(),
+        certificates: certificates.in_use(),
+    }
 }

@@ -30,6 +30,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "unknownSession", format!("you have no session {id}"))
     }
 
+    /// The certificate of the connection would not be let in any more; `why` is a word of a closed set.
+    pub fn not_trusted(why: &str) -> Self {
+        let message = format!("the certificate of this connection would not be let in any more: {why}");
+        Self::new(StatusCode::FORBIDDEN, "certificateNotTrusted", message)
+    }
+
     /// The replica that carries the session does not answer.
     pub fn peer_unreachable(error: impl ToString) -> Self {
         Self::new(StatusCode::BAD_GATEWAY, "gatewayUnreachable", error.to_string())

@@ -15,6 +15,7 @@ use sallyport_tunnel::{Limits, gateway_end};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{NotAdmitted, Site, admitted};
+use crate::certificate::InUse;
 use crate::inner::answer::Problem;
 use crate::tunnels::{Admission, AgentProcess, LiveTunnel, admission};
 
@@ -24,11 +25,10 @@ pub(super) async fn upgrade(State(site): State<Site>, mut request: Request) -> R
         Ok(hello) => hello,
         Err(problem) => return problem.into_response(),
     };
-    if let Err(refused) = may_enter(&site, &hello).await {
-        site.gateway.metrics.tunnels_refused.with_label_values(&[refused.label]).inc();
-        tracing::info!(endpoint = %site.endpoint, from = %site.from, reason = refused.label, "tunnel refused");
-        return refused.into_response();
-    }
+    let certificate = match may_enter(&site, &hello).await {
+        Ok(certificate) => certificate,
+        Err(refused) => return refuse(&site, refused),
+    };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -39,8 +39,14 @@ pub(super) async fn upgrade(State(site): State<Site>, mut request: Request) -> R
         headers.insert("sallyport-gateway", name);
     }
     let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(hold(site, hello, upgrade));
+    tokio::spawn(hold(site, hello, certificate, upgrade));
     response
+}
+
+fn refuse(site: &Site, refused: NotAdmitted) -> Response {
+    site.gateway.metrics.tunnels_refused.with_label_values(&[refused.label]).inc();
+    tracing::info!(endpoint = %site.endpoint, from = %site.from, reason = refused.label, "tunnel refused");
+    refused.into_response()
 }
 
 /// What an agent says of itself. None of it is an identity: that is the certificate's alone.
@@ -72,8 +78,14 @@ impl Hello {
     }
 }
 
-async fn may_enter(site: &Site, hello: &Hello) -> Result<(), NotAdmitted> {
+async fn may_enter(site: &Site, hello: &Hello) -> Result<InUse, NotAdmitted> {
     let config = admitted(site)?;
+    may_join(site, hello, config.offer).await?;
+    site.certificate()
+}
+
+/// Whether it may come in beside what is there.
+async fn may_join(site: &Site, hello: &Hello, offer: Vec<u8>) -> Result<(), NotAdmitted> {
     let held = site.gateway.tunnels.to(&site.endpoint);
     match admission(held.as_ref().map(|held| &held.agent), &hello.agent) {
         Admission::Admit => Ok(()),
@@ -82,7 +94,7 @@ async fn may_enter(site: &Site, hello: &Hello) -> Result<(), NotAdmitted> {
             Err(NotAdmitted::new(StatusCode::CONFLICT, "held", message))
         }
         Admission::AskTheOther => match held {
-            Some(other) if other.answers(config.offer).await => {
+            Some(other) if other.answers(offer).await => {
                 site.gateway.metrics.cloned_endpoints.inc();
                 tracing::error!(
                     endpoint = %site.endpoint, from = %site.from, other = %other.from,
@@ -98,8 +110,8 @@ async fn may_enter(site: &Site, hello: &Hello) -> Result<(), NotAdmitted> {
 
 /// Holds the tunnel until it is over. No byte is read before the 101 is out: the upgraded connection exists only then.
 #[allow(clippy::large_futures, reason = "held on the heap by the spawn")]
-async fn hold(site: Site, hello: Hello, upgrade: OnUpgrade) {
-    let Site { gateway, endpoint, from, not_after } = site.clone();
+async fn hold(site: Site, hello: Hello, certificate: InUse, upgrade: OnUpgrade) {
+    let Site { gateway, endpoint, from, discard, .. } = site.clone();
     let io = match upgrade.await {
         Ok(io) => TokioIo::new(io),
         Err(error) => return tracing::debug!(%endpoint, %error, "the agent left before the tunnel began"),
@@ -108,18 +120,19 @@ async fn hold(site: Site, hello: Hello, upgrade: OnUpgrade) {
         Ok(both) => both,
         Err(reason) => return tracing::info!(%endpoint, %from, reason = reason.label(), "tunnel did not begin"),
     };
-    let live = LiveTunnel::new(tunnel, hello.agent, from, hello.version.clone(), Timestamp::now());
+    let live = LiveTunnel::new(tunnel, hello.agent, from, hello.version.clone(), certificate, discard);
     let number = gateway.tunnels.insert(endpoint.clone(), live.clone());
-    // The configuration may have changed since the request was looked at; now that the tunnel is registered, look again.
+    // Configuration and trust may have changed since the request was looked at; now that the tunnel is registered, look
+    // again.
     match admitted(&site) {
-        Ok(config) => live.push_offer(endpoint.clone(), config.offer),
-        Err(refused) => live.tunnel.close(refused.message),
+        Ok(config) => drop(tokio::spawn(greet(site.clone(), live.clone(), config.offer))),
+        Err(refused) => live.cut(&refused.message),
     }
     // Not awaited: the tunnel moves only while its driver is polled below.
     let version = hello.version.as_str().into();
     tokio::spawn(record(site.clone(), Event::TunnelUp { endpoint: endpoint.clone(), from, agent_version: version }));
     tracing::info!(%endpoint, %from, "tunnel up");
-    let expiry = tokio::spawn(close_at(not_after, live));
+    let expiry = tokio::spawn(close_at_end(live));
     let reason = driver.await;
     expiry.abort();
     gateway.tunnels.remove(&endpoint, number);
@@ -128,11 +141,26 @@ async fn hold(site: Site, hello: Hello, upgrade: OnUpgrade) {
     tracing::info!(%endpoint, %from, reason = reason.label(), detail = %reason, "tunnel down");
 }
 
-/// A certificate is checked at the handshake only, so its end is watched for. The agent renews before, and dials again.
-async fn close_at(not_after: Timestamp, live: LiveTunnel) {
-    let left = Duration::try_from(not_after.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
-    tokio::time::sleep(left).await;
-    live.tunnel.close("the endpoint's certificate ended");
+/// What an agent is told first: its offer, then whom it may trust.
+async fn greet(site: Site, live: LiveTunnel, offer: Vec<u8>) {
+    live.push_offer(&site.endpoint, offer).await;
+    if let Some(trust) = site.gateway.trust.current() {
+        site.gateway.tunnels.announce(&site.endpoint, &live, &trust).await;
+    }
+}
+
+/// A certificate is checked when it is shown or proved, so its end is watched for. An agent that renews proves the next
+/// one before.
+async fn close_at_end(live: LiveTunnel) {
+    let mut certificate = live.watch_certificate();
+    loop {
+        let not_after = certificate.borrow_and_update().not_after;
+        let left = Duration::try_from(not_after.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+        tokio::select! {
+            () = tokio::time::sleep(left) => return live.tunnel.close("the endpoint's certificate ended"),
+            changed = certificate.changed() => if changed.is_err() { return },
+        }
+    }
 }
 
 /// A tunnel alone gives no access, so a record that fails is an alarm and not a reason to cut it.

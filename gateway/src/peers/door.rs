@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::{HeaderName, StatusCode};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use sallyport_core::engineer::Engineer;
 use sallyport_core::name::EndpointId;
 use sallyport_runtime::tls;
@@ -18,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::PeerStatus;
+use super::{PeerStatus, link};
 use crate::doors::{self, Refused};
 use crate::gateway::Gateway;
 use crate::inner::answer::Problem;
@@ -30,9 +32,32 @@ pub const ENGINEER: HeaderName = HeaderName::from_static("sallyport-engineer");
 /// Serves one connection that passed the handshake.
 pub async fn serve(gateway: Arc<Gateway>, stream: TlsStream<TcpStream>, from: SocketAddr, stop: CancellationToken) {
     match tls::peer_identity(stream.get_ref().1) {
-        Ok(identity) if gateway.place.is_peer(&identity) => doors::serve_http(stream, router(gateway), stop).await,
+        Ok(identity) if gateway.place.is_peer(&identity) => {
+            let chain: Arc<[_]> = stream.get_ref().1.peer_certificates().unwrap_or_default().into();
+            match link(&gateway, &chain, stream) {
+                Ok(linked) => {
+                    let app = router(Arc::clone(&gateway));
+                    let check = middleware::from_fn_with_state((gateway, chain), still_admitted);
+                    doors::serve_http(linked, app.layer(check), doors::ANSWERED, stop).await;
+                }
+                Err(reason) => Refused::no_longer(reason).report(&gateway, "peer", from),
+            }
+        }
         Ok(identity) => Refused::role_swapped(identity.to_string()).report(&gateway, "peer", from),
         Err(error) => Refused::unusable(error.to_string()).report(&gateway, "peer", from),
+    }
+}
+
+/// A connection may be older than what is in time.
+async fn still_admitted(
+    State((gateway, chain)): State<(Arc<Gateway>, Arc<[CertificateDer<'static>]>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match gateway.trust.current().map(|trust| trust.admits(&chain, UnixTime::now())) {
+        Some(Ok(())) => next.run(request).await,
+        Some(Err(reason)) => Problem::not_trusted(reason.label()).into_response(),
+        None => Problem::not_trusted("untrusted").into_response(),
     }
 }
 

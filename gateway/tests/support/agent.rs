@@ -7,6 +7,8 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use sallyport_gateway::run::Running;
+use sallyport_pki::bundle::TrustBundle;
+use sallyport_pki::renewal;
 use sallyport_runtime::tls;
 use sallyport_testkit::{Ca, Credential};
 use sallyport_tunnel::{CloseReason, Handler, Limits, NONCE, Proof, Refusal, RefusalReason, StreamTarget, agent_end};
@@ -18,10 +20,15 @@ use tokio_util::sync::CancellationToken;
 use super::material;
 
 /// Echoes, and remembers what it was asked.
-#[derive(Default)]
 pub struct Script {
-    pub offers: Mutex<Vec<Bytes>>,
+    /// What it proves itself with.
+    pub credential: Mutex<Credential>,
+    /// For which gateway it proves itself.
+    pub gateway: Mutex<String>,
+    /// How often it was asked to.
+    pub proofs: Mutex<usize>,
     pub announcements: Mutex<Vec<Bytes>>,
+    pub offers: Mutex<Vec<Bytes>>,
     pub targets: Mutex<Vec<StreamTarget>>,
     pub drained: CancellationToken,
 }
@@ -49,13 +56,17 @@ impl Handler for Script {
     }
 
     async fn trust(&self, signed: Bytes) -> Result<String, String> {
-        let mut announcements = self.announcements.lock().unwrap();
-        announcements.push(signed);
-        Ok(format!("digest-{}", announcements.len()))
+        let digest = format!("digest of {}", String::from_utf8_lossy(&signed));
+        self.announcements.lock().unwrap().push(signed);
+        Ok(digest)
     }
 
-    async fn identity(&self, _nonce: [u8; NONCE]) -> Result<Proof, String> {
-        Err("this agent has no other certificate".to_owned())
+    async fn identity(&self, nonce: [u8; NONCE]) -> Result<Proof, String> {
+        *self.proofs.lock().unwrap() += 1;
+        let credential = self.credential.lock().unwrap().clone();
+        let gateway = self.gateway.lock().unwrap().clone();
+        let signature = renewal::sign(&credential.key(), &gateway, &nonce).map_err(|error| error.to_string())?;
+        Ok(Proof { certificate: credential.der, signature })
     }
 
     fn drain(&self) {
@@ -73,28 +84,47 @@ pub struct Agent {
 impl Agent {
     /// Dials; the error is the status and the reason of the refusal.
     pub async fn dial(ca: &Ca, credential: &Credential, running: &Running, process: &str) -> Result<Self, String> {
-        let (status, headers, io) = Self::upgrade(ca, credential, running, process).await?;
+        Self::dial_trusting(&ca.bundle(), credential, running, process).await
+    }
+
+    /// The same, for an agent that trusts more than one generation.
+    pub async fn dial_trusting(
+        bundle: &TrustBundle,
+        credential: &Credential,
+        running: &Running,
+        process: &str,
+    ) -> Result<Self, String> {
+        let (status, headers, io) = Self::upgrade(bundle, credential, running, process).await?;
         if status != StatusCode::SWITCHING_PROTOCOLS {
             let reason = headers.get("sallyport-reason").map_or("", |value| value.to_str().unwrap_or("?"));
             return Err(format!("{} {reason}", status.as_u16()));
         }
         let io = hyper::upgrade::on(io).await.map_err(|error| error.to_string())?;
-        let (script, stop) = (Arc::<Script>::default(), CancellationToken::new());
+        let gateway = headers.get("sallyport-gateway").unwrap().to_str().unwrap().to_owned();
+        let script = Arc::new(Script {
+            credential: Mutex::new(credential.clone()),
+            gateway: Mutex::new(gateway.clone()),
+            proofs: Mutex::default(),
+            announcements: Mutex::default(),
+            offers: Mutex::default(),
+            targets: Mutex::default(),
+            drained: CancellationToken::new(),
+        });
+        let stop = CancellationToken::new();
         let (handler, stopped) = (Arc::clone(&script), stop.clone());
         let task = tokio::spawn(async move {
             agent_end(TokioIo::new(io), Limits::DEFAULT, handler, stopped.cancelled_owned()).await
         });
-        let gateway = headers.get("sallyport-gateway").unwrap().to_str().unwrap().to_owned();
         Ok(Self { script, stop, task, gateway })
     }
 
     async fn upgrade(
-        ca: &Ca,
+        bundle: &TrustBundle,
         credential: &Credential,
         running: &Running,
         process: &str,
     ) -> Result<(StatusCode, http::HeaderMap, http::Response<hyper::body::Incoming>), String> {
-        let config = tls::client(Some(&material(credential)), &ca.bundle(), &[b"http/1.1"]).unwrap();
+        let config = tls::client(Some(&material(credential)), bundle, &[b"http/1.1"]).unwrap();
         let tcp = TcpStream::connect(running.listen.outer).await.map_err(|error| error.to_string())?;
         let name = rustls_pki_types::ServerName::try_from("outer.example").unwrap();
         let stream = tokio_rustls::TlsConnector::from(config).connect(name, tcp).await;

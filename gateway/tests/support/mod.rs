@@ -6,12 +6,15 @@
 pub mod agent;
 pub mod engineer;
 pub mod operator;
+pub mod outer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sallyport_control::wire;
 use sallyport_core::config::{Device, Endpoint, Policy, Protocol, RegionConfig, Service, Settings};
 use sallyport_core::identity::Role;
 use sallyport_core::level::{AccessLevel, DeviceClass};
@@ -86,6 +89,7 @@ impl Region {
     pub async fn ready(&self, ordinal: usize, config: &RegionConfig) -> (Running, Operator) {
         let running = self.start(ordinal).await;
         let mut operator = Operator::attach(self, &running).await;
+        operator.trust(trust(1, &[(&self.ca, &[])], &self.ca)).await.unwrap();
         operator.put(config).await.unwrap();
         operator.certified().await;
         eventually(WITHIN, "the gateway says that it is ready", async || readyz(&running).await.contains("200 OK"))
@@ -143,6 +147,42 @@ impl Region {
     pub fn ada(&self) -> Credential {
         self.engineers.engineer("ada@vendor.example", &["ct-service"])
     }
+}
+
+/// The trust in these authorities, each with what it has revoked. Agents are told of it by its number.
+pub fn trust(sequence: u64, authorities: &[(&Ca, &[&Credential])], issuer: &Ca) -> wire::Trust {
+    trust_with(sequence, authorities, issuer, |(ca, revoked)| ca.revocation_list(next_number(), revoked))
+}
+
+/// The same with other lists.
+pub fn trust_with(
+    sequence: u64,
+    authorities: &[(&Ca, &[&Credential])],
+    issuer: &Ca,
+    list: impl Fn(&(&Ca, &[&Credential])) -> Vec<u8>,
+) -> wire::Trust {
+    let certificates: String = authorities.iter().map(|(ca, _)| ca.authority().certificate_pem()).collect();
+    sealed(wire::Trust {
+        sequence,
+        certificates,
+        issuer: issuer.authority().fingerprint(),
+        renew_within_s: 0,
+        announcement: format!("announcement {sequence}").into_bytes(),
+        revocation_lists: authorities.iter().map(list).collect(),
+        digest: String::new(),
+    })
+}
+
+/// With its digest.
+pub fn sealed(mut trust: wire::Trust) -> wire::Trust {
+    trust.digest = sallyport_control::digest::of_trust(&trust);
+    trust
+}
+
+/// Numbers of revocation lists rise.
+pub fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// The admin port's word on readiness.

@@ -6,14 +6,19 @@ use std::net::SocketAddr;
 use hyper_util::rt::TokioIo;
 use sallyport_control::update;
 use sallyport_control::wire::control_client::ControlClient;
+use sallyport_control::wire::enrolled::Result as Outcome;
 use sallyport_control::wire::from_gateway::Message as FromThem;
 use sallyport_control::wire::from_operator::Message as ToThem;
-use sallyport_control::wire::{FromGateway, FromOperator, Purpose, Report, SignedCertificate};
+use sallyport_control::wire::{
+    Enrol, EnrolRefused, Enrolled, FromGateway, FromOperator, Purpose, Report, SignedCertificate, Trust,
+};
 use sallyport_core::config::RegionConfig;
 use sallyport_core::identity::Role;
+use sallyport_core::name::EndpointId;
 use sallyport_gateway::run::Running;
 use sallyport_pki::authority::{LeafRequest, Serial};
 use sallyport_pki::csr;
+use sallyport_pki::key::PrivateKey;
 use sallyport_pki::profile::Profile;
 use sallyport_runtime::tls::{self, ExpectedServer};
 use sallyport_testkit::{Ca, Credential};
@@ -28,7 +33,8 @@ use super::{Region, WITHIN, material};
 pub struct Operator {
     to: mpsc::Sender<FromOperator>,
     from: Streaming<FromGateway>,
-    ca_pem: (String, String),
+    /// Who signs now: generation, certificate, key.
+    signer: (u32, String, String),
     region: sallyport_core::name::RegionId,
     gateway: sallyport_core::name::Name,
     pub generation: u64,
@@ -36,7 +42,14 @@ pub struct Operator {
     config: RegionConfig,
     certified: BTreeSet<i32>,
     pub report: Report,
+    /// What it says to who wants to enrol.
+    pub enrolment: Enrolment,
+    /// What it was asked.
+    pub enrols: Vec<Enrol>,
 }
+
+/// Answers an [`Enrol`]: a certificate for the endpoint, or a refusal.
+pub type Enrolment = Box<dyn Fn(&Enrol) -> Result<EndpointId, EnrolRefused> + Send>;
 
 impl Operator {
     pub async fn attach(region: &Region, running: &Running) -> Self {
@@ -60,7 +73,7 @@ impl Operator {
         let mut operator = Self {
             to,
             from,
-            ca_pem: (ca.authority().certificate_pem(), ca.key_pem().to_string()),
+            signer: signer(ca),
             region: ca.region().clone(),
             gateway,
             generation: 0,
@@ -68,6 +81,8 @@ impl Operator {
             config: RegionConfig::default(),
             certified: BTreeSet::new(),
             report: Report::default(),
+            enrolment: Box::new(|_| Err(EnrolRefused { code: "notNow".into(), message: "not scripted".into() })),
+            enrols: Vec::new(),
         };
         let FromThem::Attached(hello) = operator.hear().await? else { return Err("no Attached".to_owned()) };
         operator.generation = hello.generation;
@@ -90,6 +105,38 @@ impl Operator {
                 }
                 FromThem::Nack(nack) => return Err(nack.reason),
                 other => self.react(other).await,
+            }
+        }
+    }
+
+    /// Sends a trust and waits until it is in force; the error is the refusal's reason.
+    pub async fn trust(&mut self, trust: Trust) -> Result<(), String> {
+        let sent = trust.digest.clone();
+        self.say(ToThem::Trust(trust)).await;
+        loop {
+            match self.hear().await? {
+                FromThem::TrustAck(ack) if ack.digest == sent => return Ok(()),
+                FromThem::TrustNack(nack) if nack.digest == sent => return Err(nack.reason),
+                other => self.react(other).await,
+            }
+        }
+    }
+
+    /// From now on another generation signs.
+    pub fn signs_with(&mut self, ca: &Ca) {
+        self.signer = signer(ca);
+    }
+
+    /// Answers what comes until `done` is.
+    pub async fn during<T>(&mut self, done: impl Future<Output = T>) -> T {
+        let mut done = std::pin::pin!(done);
+        loop {
+            tokio::select! {
+                done = &mut done => return done,
+                message = self.from.message() => {
+                    let message = message.unwrap().and_then(|message| message.message).expect("the gateway's message");
+                    self.react(message).await;
+                }
             }
         }
     }
@@ -128,10 +175,17 @@ impl Operator {
                 self.certified.insert(purpose.into());
             }
             FromThem::Report(report) => self.report = report,
+            FromThem::Enrol(enrol) => {
+                let result = match (self.enrolment)(&enrol) {
+                    Ok(endpoint) => Outcome::Chain(self.issue(Profile::Endpoint(endpoint), &enrol.csr)),
+                    Err(refused) => Outcome::Refused(refused),
+                };
+                self.say(ToThem::Enrolled(Enrolled { request: enrol.request, result: Some(result) })).await;
+                self.enrols.push(enrol);
+            }
             FromThem::Attached(_)
             | FromThem::Ack(_)
             | FromThem::Nack(_)
-            | FromThem::Enrol(_)
             | FromThem::TrustAck(_)
             | FromThem::TrustNack(_) => {}
         }
@@ -145,9 +199,13 @@ impl Operator {
             Purpose::InnerDoor => Profile::InnerDoor { host: host("inner.example") },
             Purpose::Unspecified => panic!("a certificate for nothing"),
         };
-        let (certificate, key) = &self.ca_pem;
-        let key = sallyport_pki::key::PrivateKey::from_pem(key).unwrap();
-        let authority = sallyport_pki::authority::Authority::load(1, certificate, Box::new(key)).unwrap();
+        (purpose, self.issue(profile, csr))
+    }
+
+    fn issue(&self, profile: Profile, csr: &[u8]) -> String {
+        let (number, certificate, key) = &self.signer;
+        let key = Box::new(PrivateKey::from_pem(key).unwrap());
+        let authority = sallyport_pki::authority::Authority::load(*number, certificate, key).unwrap();
         let lifetime = profile.default_lifetime();
         let request = LeafRequest {
             region: self.region.clone(),
@@ -156,8 +214,13 @@ impl Operator {
             lifetime,
             serial: Serial::from_random(rand::random()),
         };
-        (purpose, authority.issue(&request, jiff::Timestamp::now()).unwrap().pem)
+        authority.issue(&request, jiff::Timestamp::now()).unwrap().pem
     }
+}
+
+fn signer(ca: &Ca) -> (u32, String, String) {
+    let authority = ca.authority();
+    (authority.generation().number, authority.certificate_pem(), ca.key_pem().to_owned())
 }
 
 async fn dial(

@@ -1,0 +1,14 @@
+//! Whom this region's parties trust, and which certificates are revoked: one value, so that a door never knows an
+//! authority without its revocation list.
+//!
+//! ```text
+//!  operator ──▶ Trust::parse ──▶ TrustStore (volume) ──▶ doors, then enforcement, then TrustAck
+//! ```
+
+mod alarm;
+mod parsed;
+mod store;
+
+pub use alarm::watch_lists;
+pub use parsed::{List, Trust, TrustRefused};
+pub use store::{TrustError, TrustStore};
