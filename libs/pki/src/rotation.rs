@@ -26,3 +26,6 @@ mod wake;
 pub use facts::{Facts, Held, Made, Peer, Request, Wish};
 pub use state::{Cause, Entry, GenerationState, GivenUp, Stage, State};
 pub use step::{Action, Blocker, Step, Waiting, step};
+
+#[cfg(test)]
+mod tests;

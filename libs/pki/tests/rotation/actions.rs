@@ -121,7 +121,9 @@ impl History {
             }),
             Act::LoseKey(which) => {
                 let number = world.keys.keys().rev().nth(which.into()).copied();
-                number.map(|number| world.keys.remove(&number));
+                if let Some(number) = number {
+                    world.keys.remove(&number);
+                }
             }
             Act::Reconcile => self.reconcile(None, Life::Long),
             Act::ReconcileOnOldFacts => {
@@ -157,7 +159,9 @@ impl History {
     fn on(&mut self, site: u8, act: impl Fn(&mut World, &str)) {
         let count = self.world.sites.len();
         let name = self.world.sites.keys().nth(usize::from(site) % count.max(1)).cloned();
-        name.map(|name| act(&mut self.world, &name));
+        if let Some(name) = name {
+            act(&mut self.world, &name);
+        }
     }
 
     fn on_all(&mut self, act: impl Fn(&mut World, &str)) {

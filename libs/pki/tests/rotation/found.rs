@@ -1,4 +1,5 @@
-//! Sequences that failed once, in words that outlive a change of the generator. Seeds are in `proptest-regressions`.
+//! Sequences that failed once, in words that outlive a change of the generator. New ones come as seeds to `proptest-regressions`
+//! first.
 
 use sallyport_pki::rotation::step;
 
@@ -24,6 +25,25 @@ fn a_site_that_appears_between_trusted_and_issuing() {
         CrashAfter(1),
         Reconcile,
         AcknowledgeAll,
+        Reconcile,
+    ]);
+}
+
+/// The same between the facts and the write of a late operator, with a signer that has ended: nobody can ask one who was
+/// not there yet, so it is the property that had to say who is asked.
+#[test]
+fn a_site_that_appears_after_the_facts() {
+    replay(&[
+        CrashAfter(1),
+        Request,
+        Forward { hours: 1485 },
+        Reconcile,
+        Forward { hours: 2115 },
+        Remember,
+        LateOperator,
+        Remember,
+        AddSite,
+        LateOperator,
         Reconcile,
     ]);
 }

@@ -49,7 +49,8 @@ fn no_orphan(history: &History) -> Result<(), String> {
 }
 
 /// 2. A generation signs only after it was published for long enough and every peer trusts it or was given up with a
-///    recorded reason. (A peer that holds nothing yet is not asked before anything signs.)
+///    recorded reason. (Nobody is cut off who never had a bundle: it comes with the first certificate. And before
+///    anything signs, who holds nothing is not asked.)
 fn no_early_signing(write: &Write, world: &World) -> Result<(), String> {
     let signs = |state: &State| state.issuing().map(number);
     let Some(signer) = write.after.issuing().filter(|s| signs(&write.before) != Some(number(s))) else { return Ok(()) };
@@ -68,7 +69,8 @@ fn no_early_signing(write: &Write, world: &World) -> Result<(), String> {
         let holds = site.leaf.is_some_and(|leaf| leaf.not_after > write.latest);
         let trusts = site.trusts.numbers.contains(&number(signer));
         let recorded = world.given_up.iter().any(|g| &g.peer == name && g.generation == number(signer));
-        if !trusts && !recorded && (holds || !is_first) {
+        let is_new = !holds && (is_first || site.trusts.numbers.is_empty());
+        if !trusts && !recorded && !is_new {
             return Err(format!("generation {} signs, {name} does not trust it", number(signer)));
         }
     }
