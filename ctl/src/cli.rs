@@ -280,3 +280,38 @@ pub(crate) fn completion(shell: Shell, output: &Output) -> Result<(), Failure> {
     clap_complete::generate(shell, &mut definition(), "sallyportctl", &mut script);
     output.line(String::from_utf8_lossy(&script).trim_end())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Cli {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        parse(&words)
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed_under_both_names() {
+        definition().debug_assert();
+        command(Some(&OsString::from("/usr/bin/kubectl-sallyport"))).debug_assert();
+    }
+
+    #[test]
+    fn the_engineers_options_stand_before_or_behind_the_command_and_the_last_counts() {
+        let cli = parsed("sallyportctl --context a --address a:1 -o json devices --context b --key k");
+        let Options { context, address, key, output, .. } = cli.options;
+        assert_eq!((context.as_deref(), address.as_deref()), (Some("b"), Some("a:1")));
+        assert_eq!((key, output), (Some(PathBuf::from("k")), Format::Json));
+        let cli = parsed("sallyportctl --context a config set x --context b");
+        assert_eq!(cli.options.context.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn the_platform_teams_context_is_the_kubeconfigs() {
+        let mut cli = parsed("sallyportctl -o yaml ca --context lab status -n dmz");
+        let Command::Platform(platform) = &mut cli.command else { panic!("{:?}", cli.command) };
+        let kube = platform.kube_mut();
+        assert_eq!((kube.context.as_deref(), kube.namespace.as_deref()), (Some("lab"), Some("dmz")));
+        assert_eq!((kube.output, cli.options.context.as_deref()), (Some(Format::Yaml), None));
+    }
+}

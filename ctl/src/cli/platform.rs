@@ -10,6 +10,8 @@ use sallyport_api::tunnel_certificate::RevocationReason;
 use super::Format;
 
 /// How they reach the cluster.
+// Ids of their own: clap passes a global argument's value on by its id, also that of the engineers' option before the
+// command, and so SALLYPORT_CONTEXT.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Options of the platform team's commands")]
 pub(crate) struct Kube {
@@ -17,13 +19,13 @@ pub(crate) struct Kube {
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current one]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(id = "kube-context", long = "context", global = true, value_name = "NAME")]
     pub context: Option<String>,
     /// Namespace [default: the context's]
     #[arg(long, short, global = true, value_name = "NAME")]
     pub namespace: Option<String>,
     /// Print a table for people, or everything for programs [default: table]
-    #[arg(long, short, global = true, value_enum, value_name = "FORMAT")]
+    #[arg(id = "kube-output", long = "output", short = 'o', global = true, value_enum, value_name = "FORMAT")]
     pub output: Option<Format>,
 }
 
