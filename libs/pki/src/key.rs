@@ -71,6 +71,11 @@ impl PrivateKey {
         Zeroizing::new(self.pair.serialize_pem())
     }
 
+    /// The same as PKCS#8 DER.
+    pub(crate) fn to_pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.pair.serialize_der())
+    }
+
     /// Which kind of key it is.
     pub fn algorithm(&self) -> KeyAlgorithm {
         self.algorithm

@@ -21,6 +21,7 @@ pub mod generation;
 pub mod inspect;
 pub mod key;
 pub mod pem;
+pub mod pkcs12;
 pub mod profile;
 pub mod renewal;
 pub mod revocation;

@@ -25,7 +25,7 @@ fn openssl_reads_what_we_answer() {
     let bundle = old.bundle_with(&new);
     let authorities: Vec<_> = bundle.certificates().map(|der| der.to_vec()).collect();
     for (message, expected) in [(est::cacerts(&bundle), authorities), (est::certs_only(&leaf.der), vec![leaf.der])] {
-        let printed = openssl(&["pkcs7", "-inform", "DER", "-print_certs"], &message).unwrap();
+        let (printed, _) = openssl(&["pkcs7", "-inform", "DER", "-print_certs"], &message).unwrap();
         assert_eq!(certificates(&printed), expected);
         assert_eq!(est::parse_certs_only(&message).unwrap(), expected);
     }
@@ -40,7 +40,7 @@ fn we_read_what_openssl_answers() {
         other.authority().certificate_pem() + &ca.authority().certificate_pem(),
     ] {
         let arguments = ["crl2pkcs7", "-nocrl", "-outform", "DER", "-certfile", "/dev/stdin"];
-        let message = openssl(&arguments, pem.as_bytes()).unwrap();
+        let (message, _) = openssl(&arguments, pem.as_bytes()).unwrap();
         assert_eq!(est::parse_certs_only(&message).unwrap(), certificates(pem.as_bytes()));
     }
 }
@@ -97,7 +97,7 @@ fn message(certificate: &[u8], content: Option<&[u8]>, signer: Option<&[u8]>) ->
 
 #[test]
 fn a_request_is_asked_for_on_p256() {
-    let printed = openssl(&["asn1parse", "-inform", "DER"], &est::csr_attributes()).unwrap();
+    let (printed, _) = openssl(&["asn1parse", "-inform", "DER"], &est::csr_attributes()).unwrap();
     let printed = String::from_utf8(printed).unwrap();
     let names = |line: &str| line.rsplit(':').next().unwrap_or_default().trim().to_owned();
     let oids: Vec<_> = printed.lines().filter(|line| line.contains("OBJECT")).map(names).collect();
@@ -112,7 +112,7 @@ fn a_request_is_asked_for_on_p256() {
 fn what_openssl_users_send_is_taken() {
     let arguments =
         ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=any"];
-    let pem = openssl(&[&arguments[..], &["-keyout", "/dev/null"]].concat(), b"").unwrap();
+    let (pem, _) = openssl(&[&arguments[..], &["-keyout", "/dev/null"]].concat(), b"").unwrap();
     let der = est::decode_body(&pem).unwrap();
     csr::public_key(&der).unwrap();
     let bare = STANDARD.encode(&der);

@@ -135,8 +135,17 @@ impl Ca {
         self.issue_for(profile, HOUR)
     }
 
+    /// Any profile for a key that the caller made, valid for a century.
+    pub fn issue_to(&self, key: &PrivateKey, profile: Profile) -> Credential {
+        self.issue_to_for(key, profile, CENTURY)
+    }
+
     fn issue_for(&self, profile: Profile, lifetime: Duration) -> Credential {
         let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).expect("a key");
+        self.issue_to_for(&key, profile, lifetime)
+    }
+
+    fn issue_to_for(&self, key: &PrivateKey, profile: Profile, lifetime: Duration) -> Credential {
         let request = LeafRequest {
             region: self.region.clone(),
             profile,
