@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Body;
 use hyper::client::conn::http1 as client;
 use hyper_util::rt::TokioIo;
@@ -79,6 +82,44 @@ impl ApiServer {
         let (sender, connection) = client::handshake(TokioIo::new(tls)).await?;
         tokio::spawn(connection);
         Ok(sender)
+    }
+}
+
+/// One connection with a thread's patience: each change returns when the API server has committed it.
+pub struct Changes {
+    runtime: tokio::runtime::Runtime,
+    connection: client::SendRequest<Full<Bytes>>,
+}
+
+impl Changes {
+    /// Connects as the kubeconfig's user.
+    pub fn begin() -> Self {
+        let server = ApiServer::of_kubeconfig(Caller::Kubeconfig);
+        // Of its own thread: the connection must be read from while nobody asks.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let connection = runtime.block_on(server.connect()).expect("the API server");
+        Self { runtime, connection }
+    }
+
+    /// A merge patch of one of our objects.
+    ///
+    /// # Panics
+    /// When the API server refuses it.
+    pub fn patch(&mut self, namespace: &str, plural: &str, name: &str, patch: &Value) {
+        let request = Request::patch(format!("/apis/sallyport.dev/v1alpha1/namespaces/{namespace}/{plural}/{name}"))
+            .header(header::HOST, "kubernetes")
+            .header(header::CONTENT_TYPE, "application/merge-patch+json")
+            .body(Full::new(Bytes::from(patch.to_string())))
+            .expect("a request");
+        let Self { runtime, connection } = self;
+        runtime.block_on(async {
+            connection.ready().await.expect("the API server");
+            let response = connection.send_request(request).await.expect("the API server");
+            let status = response.status();
+            let body = response.into_body().collect().await.expect("an answer").to_bytes();
+            assert!(status.is_success(), "{}", String::from_utf8_lossy(&body));
+        });
     }
 }
 

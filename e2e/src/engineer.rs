@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use sallyport_testkit::Credential;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::region::{INNER, Region};
@@ -22,14 +23,23 @@ impl Engineer {
         let folder = tempfile::tempdir().expect("a folder");
         write_private(&folder.path().join("ada.crt"), credential.chain_pem.as_bytes());
         write_private(&folder.path().join("ada.key"), credential.key_pem.as_bytes());
-        write_private(&folder.path().join("ca.crt"), region.trust().as_bytes());
         let config = format!(
             "current: test\ncontexts:\n- name: test\n  server: https://{INNER}\n  address: {}:{}\n  \
              certificate: ada.crt\n  key: ada.key\n  trust: ca.crt\n",
             region.node, region.inner
         );
         write_private(&folder.path().join("config.yaml"), config.as_bytes());
-        Self { folder }
+        let engineer = Self { folder };
+        engineer.update_trust(region);
+        engineer
+    }
+
+    /// Takes the region's trust bundle as it is now. Programs that run keep the one that they began with.
+    pub fn update_trust(&self, region: &Region) {
+        // Renamed into place: another thread may be starting a program.
+        let new = self.folder.path().join("ca.crt.new");
+        write_private(&new, region.trust().as_bytes());
+        std::fs::rename(new, self.folder.path().join("ca.crt")).expect("a file");
     }
 
     /// `sallyportctl` with arguments, not yet run.
@@ -70,6 +80,14 @@ impl Engineer {
 
     /// Opens a session on a local port.
     pub fn connect(&self, device: &str, service: &str) -> Connection {
+        self.try_connect(device, service).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Opens a session on a local port, or says why not.
+    ///
+    /// # Errors
+    /// The CLI's last words.
+    pub fn try_connect(&self, device: &str, service: &str) -> Result<Connection, String> {
         let mut child = self
             .ctl(&["connect", device, "--service", service, "--reason", "tube arcing", "--output", "json"])
             .stdin(Stdio::null())
@@ -81,22 +99,16 @@ impl Engineer {
         let mut seen = String::new();
         while let Some(Ok(line)) = lines.next() {
             seen.push_str(&line);
-            if let Some(address) = local_address(&seen) {
-                return Connection { child, address };
+            // Complete as soon as it is JSON.
+            if let Ok(answer) = serde_json::from_str::<Value>(&seen) {
+                let field = |value: &Value| value.as_str().expect("text").to_owned();
+                let (address, gateway) = (field(&answer["listen"]), field(&answer["session"]["gateway"]));
+                return Ok(Connection { child, address, gateway });
             }
         }
         let rest = child.wait_with_output().expect("it ends");
-        panic!("no local port: {seen} {}", text(&rest.stderr));
+        Err(format!("no local port: {seen} {}", text(&rest.stderr)))
     }
-}
-
-/// The first loopback address with a port in a text.
-fn local_address(text: &str) -> Option<String> {
-    let at = text.find("127.0.0.1:")?;
-    let address: String = text[at..].chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
-    // The number is complete once something follows it.
-    let complete = text[at + address.len()..].chars().next().is_some();
-    (complete && !address.ends_with(':')).then_some(address)
 }
 
 /// An open session on a local port; dropping it ends it.
@@ -104,6 +116,8 @@ pub struct Connection {
     child: Child,
     /// `127.0.0.1:PORT`.
     pub address: String,
+    /// The gateway that holds the session.
+    pub gateway: String,
 }
 
 impl Connection {

@@ -32,6 +32,11 @@ pub fn apply(yaml: &str) {
     assert!(output.status.success(), "{}\n{yaml}", text(&output.stderr));
 }
 
+/// Changes an object by a merge patch.
+pub fn patch((namespace, kind, name): (&str, &str, &str), patch: &Value) {
+    kubectl(&["--namespace", namespace, "patch", kind, name, "--type=merge", "--patch", &patch.to_string()]);
+}
+
 /// The API server's words on YAML that it refuses.
 ///
 /// # Panics

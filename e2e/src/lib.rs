@@ -7,14 +7,17 @@
 
 pub mod api_server;
 pub mod authority;
+pub mod cut;
 pub mod engineer;
 pub mod fault_proxy;
+pub mod fleet;
 pub mod kubectl;
 pub mod lab;
 pub mod operators;
 pub mod region;
 pub mod run;
 pub mod site;
+pub mod traffic;
 pub mod wait;
 
 pub use engineer::Engineer;

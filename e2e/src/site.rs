@@ -15,6 +15,15 @@ use crate::region::{OUTER, Region, SITES};
 use crate::run::{built, output, run, text, tree};
 use crate::wait::{eventually, holds};
 
+/// How the agent comes to its certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// From a Secret, as files.
+    Delivered,
+    /// Nobody has asked for one yet.
+    ToBeEnrolled,
+}
+
 /// A site with its objects, its network namespaces and its agent. Dropping it removes them.
 pub struct Site {
     /// Its name, and that of its endpoint.
@@ -36,15 +45,33 @@ impl Site {
 
     /// Makes it without starting the agent.
     pub fn made(region: &Region, name: &str) -> Self {
+        Self::with(region, name, Certificate::Delivered)
+    }
+
+    /// Makes it with a certificate that comes one way or the other, without starting the agent.
+    pub fn with(region: &Region, name: &str, certificate: Certificate) -> Self {
         remove(name);
-        apply(&include_str!("../manifests/site.yaml").replace("NAME", name));
-        wait_condition((SITES, "tcert", name), "Ready", "True", Duration::from_secs(30));
+        let yaml = include_str!("../manifests/site.yaml").replace("NAME", name);
+        match certificate {
+            Certificate::Delivered => {
+                apply(&yaml);
+                wait_condition((SITES, "tcert", name), "Ready", "True", Duration::from_secs(30));
+            }
+            Certificate::ToBeEnrolled => {
+                let yaml: Vec<_> = yaml.lines().filter(|line| !line.contains("secretName")).collect();
+                apply(&yaml.join("\n"));
+                wait_condition((SITES, "tep", name), "Ready", "True", Duration::from_secs(30));
+            }
+        }
         netns(&["up", name, OUTER]);
         let facts = netns(&["show", name]);
         let facts = facts.lines().filter_map(|line| line.split_once('='));
         let facts = facts.map(|(key, value)| (key.to_owned(), value.trim_matches(['\'', '"']).to_owned())).collect();
         let site = Self { name: name.to_owned(), facts, folder: tempfile::tempdir().expect("a folder"), agent: None };
-        site.write_files(region);
+        if certificate == Certificate::Delivered {
+            site.write_certificate();
+        }
+        site.write_configuration(region);
         site
     }
 
@@ -120,11 +147,14 @@ impl Site {
         self.folder.path().join(name)
     }
 
-    fn write_files(&self, region: &Region) {
+    fn write_certificate(&self) {
         let secret = get(SITES, "secret", &format!("{}-tunnel", self.name));
         for (key, file) in [("tls.crt", "tls.crt"), ("tls.key", "tls.key"), ("ca.crt", "ca.crt")] {
             write_private(&self.path(file), &decoded(&secret, key));
         }
+    }
+
+    fn write_configuration(&self, region: &Region) {
         let here = self.folder.path().display();
         let allow = "allow:\n- { host: 10.77.0.10, ports: [22, 443, 81] }\n";
         fs::write(self.path("allow.yaml"), allow).expect("a file");
