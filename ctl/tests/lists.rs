@@ -36,7 +36,12 @@ async fn json_and_yaml_are_the_gateways_answer_with_what_this_version_does_not_k
 
 #[test]
 fn help_teaches() {
-    for (name, arguments) in [("help", vec!["--help"]), ("help-connect", vec!["connect", "--help"])] {
+    for (name, arguments) in [
+        ("help", vec!["--help"]),
+        ("help-ca-rotate", vec!["ca", "rotate", "--help"]),
+        ("help-connect", vec!["connect", "--help"]),
+        ("help-enrol-token", vec!["enrol", "token", "--help"]),
+    ] {
         let output = Command::new(env!("CARGO_BIN_EXE_sallyportctl")).args(arguments).env_clear().output().unwrap();
         check(&format!("{name}.txt"), &text(&output.stdout));
     }
@@ -55,7 +60,8 @@ fn as_a_plugin_of_kubectl_it_calls_itself_so() {
 fn completion_scripts_are_made_for_three_shells() {
     for shell in ["bash", "fish", "zsh"] {
         let output = Command::new(env!("CARGO_BIN_EXE_sallyportctl")).args(["completion", shell]).output().unwrap();
-        assert!(text(&output.stdout).contains("connect"), "{shell}");
+        let script = text(&output.stdout);
+        assert!(script.contains("connect") && script.contains("rotate") && script.contains("kubeconfig"), "{shell}");
     }
 }
 

@@ -13,6 +13,7 @@ use kube::{Client, Config, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::proxy;
 use super::refusal::Refusal;
 use crate::cli::platform::Kube;
 
@@ -45,6 +46,11 @@ impl Cluster {
     /// From the flags, the environment, or the pod that this runs in. Nothing is sent yet.
     pub(crate) async fn connect(kube: &Kube) -> Result<Self, Refusal> {
         let mut config = config(kube).await?;
+        // kube compares NO_PROXY with the proxy's own name.
+        let no_proxy = std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy")).unwrap_or_default();
+        if proxy::bypasses(&no_proxy, config.cluster_url.host().unwrap_or_default()) {
+            config.proxy_url = None;
+        }
         config.connect_timeout = Some(CONNECT_WITHIN);
         let (server, default) = (config.cluster_url.to_string(), config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|error| Refusal::Kubeconfig { why: chain(&error) })?;

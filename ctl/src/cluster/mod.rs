@@ -15,6 +15,7 @@ mod client;
 mod enrol;
 mod lost;
 mod owned;
+mod proxy;
 pub(crate) mod refusal;
 mod revoke;
 mod rotate;
