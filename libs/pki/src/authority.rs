@@ -215,9 +215,11 @@ fn params(validity: Validity, serial: Serial) -> Option<CertificateParams> {
     Some(params)
 }
 
-/// As certificates and revocation lists write it; nothing for a time that they cannot.
+/// As certificates and revocation lists write it. Nothing for a time before 1970, which only a broken clock tells, and at
+/// some of which the library that writes it panics.
 fn date(at: Timestamp) -> Option<ASN1Time> {
-    ASN1Time::from_timestamp(at.as_second()).ok()
+    let seconds = at.as_second();
+    if seconds < 0 { None } else { ASN1Time::from_timestamp(seconds).ok() }
 }
 
 /// X.509 counts whole seconds, so both ends are cut to one before anything compares them.

@@ -82,14 +82,18 @@ impl RevocationList {
     /// Reads one complete list, DER.
     ///
     /// # Errors
-    /// [`ListRefused::TooLarge`] and [`ListRefused::Unreadable`], also for delta and indirect lists, for unknown critical
-    /// extensions, and for a list without number or end; hostile bytes never panic.
+    /// [`ListRefused::TooLarge`] and [`ListRefused::Unreadable`], also for delta, partial and indirect lists, for unknown
+    /// critical extensions, and for a list without number or end; hostile bytes never panic.
     pub fn parse(der: &[u8]) -> Result<Self, ListRefused> {
         if der.len() > MAX_LIST_BYTES {
             return Err(ListRefused::TooLarge);
         }
         let entries = entries(der).ok_or(ListRefused::Unreadable)?;
         let list = parse(der)?;
+        // Critical would be a delta, or a list for some certificates only: neither says who else is revoked.
+        if list.extensions().iter().any(|extension| extension.critical) {
+            return Err(ListRefused::Unreadable);
+        }
         let number = list.crl_number().and_then(|number| u64::try_from(number).ok()).ok_or(ListRefused::Unreadable)?;
         let next_update = list.next_update().ok_or(ListRefused::Unreadable)?;
         Ok(Self {

@@ -217,6 +217,15 @@ fn subjects_that_a_certificate_cannot_carry_are_refused() {
     }
 }
 
+#[test]
+fn a_clock_that_makes_no_sense_makes_no_ca() {
+    let create = |now| Authority::create(1, &subject("CA"), boxed(), YEAR, Serial::from_random([1; 16]), now).map(drop);
+    for now in [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::MAX] {
+        assert_eq!(create(now), Err(AuthorityError::Lifetime), "{now}");
+    }
+    assert_eq!(create(now()), Ok(()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
