@@ -23,6 +23,7 @@ WORDS = {
     "sallyport_gateway_certificate_not_after_seconds": "`... - time() < 4 * 3600`: they live 24 h and are renewed at 16 h, so renewal fails",
     "sallyport_operator_leader": "`sum(...) < 1` for 1 min: nobody works",
     "sallyport_operator_watch_errors_total": "`rate(...[5m]) > 0.1`: the API server or a right is missing",
+    "sallyport_agent_certificate_not_after_seconds": "`... - time() < 20 * 86400`: they live 90 days and are renewed at 60, so renewal fails; `sallyport-agent check` says why",
     "sallyport_agent_tunnels": "`< 1` for 1 min: the site is cut off; `sallyport-agent check` says why",
     "sallyport_operator_writes_total": "`rate(...[10m]) > 0` with nobody at work: somebody fights the operator",
 }

@@ -11,13 +11,19 @@ use serde::Deserialize;
 pub struct Config {
     /// Whom to dial.
     pub gateway: Gateway,
-    /// The endpoint's certificate chain, PEM.
+    /// The endpoint's certificate chain, PEM. For renewal its folder must be writable for the agent's user.
+    #[serde(default = "certificate")]
     pub certificate: PathBuf,
-    /// Its private key, PEM (PKCS#8).
+    /// Its private key, PEM (PKCS#8). The same path as `certificate` means one file with both.
+    #[serde(default = "key")]
     pub key: PathBuf,
     /// The private CA's certificates, PEM. Nobody else is trusted, not the operating system's list either.
+    #[serde(default = "trust")]
     pub trust: PathBuf,
-    /// Where the last good offer is kept.
+    /// Whether the agent renews its certificate by itself; `false` where somebody else replaces the files.
+    #[serde(default = "renew")]
+    pub renew: bool,
+    /// Where the last good offer and the last announcement of trust are kept.
     #[serde(default = "state_directory")]
     pub state_directory: PathBuf,
     /// The site's own allow-list. If given but unreadable, everything is refused.
@@ -92,15 +98,28 @@ impl Config {
         Self::parse(&text).map_err(|fault| ConfigError::Fault { path: path.to_owned(), fault })
     }
 
+    /// Everything as it is unless said otherwise.
+    pub fn of_gateway(gateway: Gateway) -> Self {
+        Self {
+            gateway,
+            certificate: certificate(),
+            key: key(),
+            trust: trust(),
+            renew: renew(),
+            state_directory: state_directory(),
+            allow: None,
+            tunnels: tunnels(),
+            log: Log::default(),
+            admin: None,
+        }
+    }
+
     /// Checks the text.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let config: Self = serde_yaml::from_str(text).map_err(|error| Fault::Syntax(error.to_string()))?;
-        let host = rustls_pki_types::DnsName::try_from(config.gateway.host.as_str());
-        if host.is_err() {
-            return Err(Fault::Host(config.gateway.host));
-        }
-        if config.gateway.port == 0 {
-            return Err(Fault::Port);
+        config.gateway.check()?;
+        if config.trust == config.key || config.trust == config.certificate {
+            return Err(Fault::OneFile(config.trust));
         }
         if !(1..=2).contains(&config.tunnels) {
             return Err(Fault::Tunnels(config.tunnels));
@@ -112,8 +131,47 @@ impl Config {
     }
 }
 
+impl Gateway {
+    /// From `HOST` or `HOST:PORT`.
+    ///
+    /// # Errors
+    /// [`Fault::Host`] and [`Fault::Port`].
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, number)) => (host, number.parse().map_err(|_| Fault::Port)?),
+            None => (text, port()),
+        };
+        let gateway = Self { host: host.to_owned(), port, address: None };
+        gateway.check().map(|()| gateway)
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        if rustls_pki_types::DnsName::try_from(self.host.as_str()).is_err() {
+            return Err(Fault::Host(self.host.clone()));
+        }
+        if self.port == 0 { Err(Fault::Port) } else { Ok(()) }
+    }
+}
+
+/// The agent's own folder: it may replace files there.
 fn state_directory() -> PathBuf {
     PathBuf::from("/var/lib/sallyport-agent")
+}
+
+fn certificate() -> PathBuf {
+    state_directory().join("tls.crt")
+}
+
+fn key() -> PathBuf {
+    state_directory().join("tls.key")
+}
+
+fn trust() -> PathBuf {
+    state_directory().join("ca.crt")
+}
+
+fn renew() -> bool {
+    true
 }
 
 fn tunnels() -> u8 {
@@ -156,8 +214,11 @@ pub enum Fault {
         "gateway.host: {0:?} is not a DNS name; write the name in the gateway's certificate, and an IP address in gateway.address"
     )]
     Host(String),
-    /// Port 0.
-    #[error("gateway.port: 0 is no port; the usual one is 443")]
+    /// The trust file would be overwritten, or believed to be a certificate of ours.
+    #[error("trust: {path} is also the file of the certificate or the key; give it a file of its own", path = .0.display())]
+    OneFile(PathBuf),
+    /// No port.
+    #[error("gateway.port: a port is 1 to 65535; the usual one is 443")]
     Port,
     /// YAML, or a field missing, unknown or of another type.
     #[error("{0}; compare with the example in sallyport-agent --help")]
@@ -188,6 +249,7 @@ mod tests {
             ("tunnels: 3", "tunnels"),
             ("admin: 0.0.0.0:9464", "admin"),
             ("log: {format: xml}", "format"),
+            ("renew: sometimes", "renew"),
         ] {
             let fault = Config::parse(&format!("{LEAST}{more}\n")).unwrap_err().to_string();
             assert!(fault.contains(names), "{more}: {fault}");
@@ -197,6 +259,7 @@ mod tests {
             ("outer.example.com", "a b", "gateway.host"),
             ("host: outer.example.com", "host: a.example, port: 0", "gateway.port"),
             ("key: /k", "keyy: /k", "key"),
+            ("trust: /t", "trust: /k", "trust"),
         ] {
             let fault = Config::parse(&LEAST.replace(from, to)).unwrap_err().to_string();
             assert!(fault.contains(names), "{to}: {fault}");
@@ -207,6 +270,26 @@ mod tests {
     fn the_packaged_example_is_valid_and_the_default_path_is_there() {
         let example = include_str!("../packaging/agent.yaml");
         assert_eq!(Config::parse(example).unwrap().state_directory, state_directory());
+    }
+
+    #[test]
+    fn the_files_are_in_the_agents_own_folder_unless_said_otherwise() {
+        let config = Config::parse("gateway: {host: outer.example.com}\n").unwrap();
+        assert_eq!(config, Config::of_gateway(Gateway::parse("outer.example.com").unwrap()));
+        for path in [&config.certificate, &config.key, &config.trust] {
+            assert_eq!(path.parent(), Some(config.state_directory.as_path()));
+        }
+        assert!(config.renew);
+    }
+
+    #[test]
+    fn a_gateway_on_the_command_line_is_host_and_port() {
+        let gateway = |text| Gateway::parse(text).map(|gateway| (gateway.host, gateway.port));
+        assert_eq!(gateway("outer.example.com"), Ok(("outer.example.com".to_owned(), 443)));
+        assert_eq!(gateway("outer.example.com:8443"), Ok(("outer.example.com".to_owned(), 8443)));
+        for bad in ["", "a b", "10.0.0.1", "a.example:0", "a.example:https", "a.example:70000", "https://a.example"] {
+            assert!(gateway(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One attempt to reach the gateway: TCP, TLS, then either the tunnel's upgrade or the preflight question. Every step
 //! has a deadline and an error of its own; no byte of a tunnel is sent or taken before the gateway answered 101.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,9 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use sallyport_runtime::tls::{self, HandshakeFailure};
@@ -75,6 +77,16 @@ pub async fn tcp(addresses: &[SocketAddr]) -> Result<TcpStream, DialError> {
     Err(last.unwrap_or_else(|| DialError::NoAddress { host: String::new(), why: "it has no address".to_owned() }))
 }
 
+/// Name, connection and handshake, each within its deadline.
+pub async fn connect(
+    gateway: &Gateway,
+    surroundings: &Surroundings,
+    config: &Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>, DialError> {
+    let addresses = addresses(gateway, surroundings).await?;
+    tls(tcp(&addresses).await?, &gateway.host, config).await
+}
+
 /// The handshake, with the gateway's name checked.
 pub async fn tls(stream: TcpStream, host: &str, config: &Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, DialError> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::NotAName(host.to_owned()))?;
@@ -112,15 +124,30 @@ pub async fn upgrade(stream: TlsStream<TcpStream>, host: &str, slot: &Slot) -> R
 /// Asks what the gateway thinks of this endpoint: its answer's head, and its body.
 pub async fn preflight(stream: TlsStream<TcpStream>, host: &str) -> Result<(StatusCode, HeaderMap, Bytes), DialError> {
     let request = Request::get("/v1/preflight").header(header::HOST, host).body(Empty::<Bytes>::new())?;
+    exchange(stream, request, MAX_BODY).await
+}
+
+/// One question and its whole answer, whose body has at most `max` bytes.
+pub async fn exchange<B>(
+    stream: TlsStream<TcpStream>,
+    request: Request<B>,
+    max: usize,
+) -> Result<(StatusCode, HeaderMap, Bytes), DialError>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
     let (head, body) = ask(stream, request).await?.into_parts();
-    match timeout(STEP, Limited::new(body, MAX_BODY).collect()).await {
+    match timeout(STEP, Limited::new(body, max).collect()).await {
         Ok(Ok(body)) => Ok((head.status, head.headers, body.to_bytes())),
         Ok(Err(_)) => Err(DialError::Silent),
         Err(_elapsed) => Err(DialError::Silent),
     }
 }
 
-async fn ask(stream: TlsStream<TcpStream>, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, DialError> {
+async fn ask<B>(stream: TlsStream<TcpStream>, request: Request<B>) -> Result<Response<Incoming>, DialError>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
     let (mut send, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Ends by itself: with the upgrade, with the answer's body, or when `send` is dropped.
     tokio::spawn(async move {
@@ -154,6 +181,12 @@ impl Answer {
     pub fn is_held(&self) -> bool {
         self.status == StatusCode::CONFLICT && self.reason == "held"
     }
+}
+
+/// The gateway's clock, from the header `Date`.
+pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(header::DATE)?.to_str().ok()?;
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {

@@ -3,14 +3,16 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use sallyport_pki::renewal;
 use sallyport_tunnel::{Handler, NONCE, Proof, Refusal, StreamTarget};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::allow::Allow;
@@ -19,7 +21,9 @@ use crate::connect::connect;
 use crate::material::{Material, MaterialError};
 use crate::metrics::Metrics;
 use crate::offer::{Judge, Offers};
+use crate::pair::{Pair, Recovered};
 use crate::surroundings::Surroundings;
+use crate::trust::{self, Announcements, Issuing, TrustError};
 
 /// A renewed file is used at the next dial after at most this long.
 const RELOAD_EVERY: Duration = Duration::from_secs(30);
@@ -35,12 +39,23 @@ pub struct Site {
     offers: Offers,
     material: RwLock<Arc<Material>>,
     allow: RwLock<Arc<Allow>>,
+    announcements: Announcements,
+    /// Two looks at once could put the older files in use.
+    looking: Mutex<()>,
+    changed: Notify,
 }
 
 impl Site {
     /// Reads what the configuration names.
     pub fn open(config: Config, surroundings: Surroundings, metrics: Metrics) -> Result<Self, MaterialError> {
+        match (Pair { certificate: &config.certificate, key: &config.key }).recover() {
+            Ok(Recovered::Nothing) => {}
+            Ok(found) => tracing::warn!(?found, "a replacement of key and certificate had been interrupted"),
+            Err(error) => tracing::error!(%error, "an interrupted replacement of key and certificate stays as it is"),
+        }
         let material = Material::read(&config)?;
+        metrics.certificate_not_after.set(material.validity.not_after.as_second());
+        let announcements = Announcements::load(&config.state_directory, trust_judge(&material, &surroundings));
         let (offers, error) = Offers::load(&config.state_directory, judge(&material, &surroundings));
         if let Some(error) = error {
             tracing::warn!(%error, "the stored offer is not used");
@@ -56,6 +71,9 @@ impl Site {
             offers,
             material: RwLock::new(Arc::new(material)),
             allow: RwLock::new(Arc::new(allow)),
+            announcements,
+            looking: Mutex::new(()),
+            changed: Notify::new(),
         })
     }
 
@@ -77,14 +95,41 @@ impl Site {
         }
     }
 
+    /// Which CA signs now, as far as a gateway told.
+    pub fn issuing(&self) -> Option<Issuing> {
+        self.announcements.issuing()
+    }
+
+    /// Resolves when files or the announcement changed since the last call.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Takes an announcement of trust and answers the digest of the bundle that is in use then. Blocks on the disk.
+    pub fn take_trust(&self, document: &[u8]) -> Result<String, TrustError> {
+        let material = self.material();
+        let taken =
+            self.announcements.take(document, trust_judge(&material, &self.surroundings), &self.config.trust)?;
+        self.reload();
+        self.changed.notify_one();
+        let in_use = self.material().trust.digest();
+        if in_use != taken.digest {
+            tracing::warn!(announced = %taken.digest, %in_use, "the trust file says otherwise than the announcement");
+        }
+        Ok(in_use)
+    }
+
     /// Looks at the files once.
     pub fn reload(&self) {
+        let _one_at_a_time = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         match self.material().is_current(&self.config) {
             Ok(true) => {}
             Ok(false) => match Material::read(&self.config) {
                 Ok(fresh) => {
                     tracing::info!(endpoint = %fresh.endpoint, "certificate, key or trust changed");
+                    self.metrics.certificate_not_after.set(fresh.validity.not_after.as_second());
                     *self.material.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+                    self.changed.notify_one();
                 }
                 Err(error) => tracing::error!(%error, "changed files are not used"),
             },
@@ -103,6 +148,10 @@ impl Site {
 
 fn judge<'a>(material: &'a Material, surroundings: &Surroundings) -> Judge<'a> {
     Judge { trust: &material.trust, region: &material.region, endpoint: &material.endpoint, now: surroundings.now() }
+}
+
+fn trust_judge<'a>(material: &'a Material, surroundings: &Surroundings) -> trust::Judge<'a> {
+    trust::Judge { trust: &material.trust, region: &material.region, now: surroundings.now() }
 }
 
 /// The answers for one tunnel.
@@ -160,12 +209,31 @@ impl Handler for TunnelHandler {
         }
     }
 
-    async fn trust(&self, _signed: Bytes) -> Result<String, String> {
-        Err("this version takes no announcement".to_owned())
+    async fn trust(&self, signed: Bytes) -> Result<String, String> {
+        let site = Arc::clone(&self.site);
+        let taken = tokio::task::spawn_blocking(move || site.take_trust(&signed));
+        let announcements = &self.site.metrics.announcements;
+        match taken.await {
+            Ok(Ok(digest)) => {
+                tracing::info!(gateway = %self.gateway, %digest, "trust in force");
+                announcements.with_label_values(&["inForce"]).inc();
+                Ok(digest)
+            }
+            Ok(Err(error)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                tracing::error!(gateway = %self.gateway, %error, %cause, "announcement of trust refused");
+                announcements.with_label_values(&["refused"]).inc();
+                Err(error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        }
     }
 
-    async fn identity(&self, _nonce: [u8; NONCE]) -> Result<Proof, String> {
-        Err("this version proves nothing".to_owned())
+    async fn identity(&self, nonce: [u8; NONCE]) -> Result<Proof, String> {
+        let material = self.site.material();
+        let signature = renewal::sign(&material.key, &self.gateway, &nonce).map_err(|error| error.to_string())?;
+        tracing::debug!(gateway = %self.gateway, "proved its present certificate");
+        Ok(Proof { certificate: material.leaf.to_vec(), signature })
     }
 
     fn drain(&self) {

@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 use sallyport_core::identity::{Identity, Role};
 use sallyport_core::name::{EndpointId, RegionId};
 use sallyport_pki::bundle::{BundleError, TrustBundle};
-use sallyport_pki::inspect::{self, IdentityRefused};
+use sallyport_pki::inspect::{self, IdentityRefused, Validity};
 use sallyport_pki::key::PrivateKey;
 use sallyport_runtime::files::{FileError, read_text};
 use sallyport_runtime::tls::{self, KeyMaterial, TlsError};
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Config;
 
 /// The one protocol spoken on the outer door.
-const ALPN: &[u8] = b"http/1.1";
+pub(crate) const ALPN: &[u8] = b"http/1.1";
 
 /// What the agent proves itself with, and whom it trusts.
 pub struct Material {
@@ -28,8 +28,14 @@ pub struct Material {
     pub endpoint: EndpointId,
     /// The private CA.
     pub trust: TrustBundle,
-    /// The leaf, for showing.
+    /// The leaf.
     pub leaf: CertificateDer<'static>,
+    /// When the leaf is valid.
+    pub validity: Validity,
+    /// SHA-256, in hex, of the CA certificate that issued the leaf; nothing if that one is not trusted (any more).
+    pub issuer: Option<String>,
+    /// The leaf's key, for proofs.
+    pub key: PrivateKey,
     /// For dialling.
     pub tls: Arc<ClientConfig>,
     digest: [u8; 32],
@@ -72,11 +78,11 @@ impl Files {
     }
 
     /// The key, if it is the leaf's.
-    pub fn key_fits(&self, leaf: &[u8]) -> Result<(), MaterialError> {
+    pub fn key(&self, leaf: &[u8]) -> Result<PrivateKey, MaterialError> {
         let unreadable = |_| MaterialError::Key { path: self.key.clone() };
         let key = PrivateKey::from_pem(&self.own.key_pem).map_err(unreadable)?;
         match inspect::public_key(leaf) {
-            Ok(public) if public == key.public_key() => Ok(()),
+            Ok(public) if public == key.public_key() => Ok(key),
             _ => Err(MaterialError::ForeignKey { path: self.key.clone(), certificate: self.certificate.clone() }),
         }
     }
@@ -104,11 +110,14 @@ impl Files {
 
     fn material(&self) -> Result<Material, MaterialError> {
         let leaf = self.leaf()?;
-        self.key_fits(&leaf)?;
+        let key = self.key(&leaf)?;
         let (region, endpoint) = self.endpoint(&leaf)?;
+        let validity = inspect::validity(&leaf)
+            .map_err(|source| MaterialError::Identity { path: self.certificate.clone(), source: source.into() })?;
         let trust = self.trust()?;
         let tls = self.tls(&trust)?;
-        Ok(Material { region, endpoint, trust, leaf, tls, digest: self.digest() })
+        let issuer = trust.issuer_of(&leaf);
+        Ok(Material { region, endpoint, trust, leaf, validity, issuer, key, tls, digest: self.digest() })
     }
 
     fn digest(&self) -> [u8; 32] {

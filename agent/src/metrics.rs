@@ -13,6 +13,12 @@ pub struct Metrics {
     pub dials: IntCounterVec,
     /// Offers received, by result.
     pub offers: IntCounterVec,
+    /// Announcements of trust received, by result.
+    pub announcements: IntCounterVec,
+    /// Attempts to renew the certificate, by result.
+    pub renewals: IntCounterVec,
+    /// End of the certificate in use, in seconds since 1970.
+    pub certificate_not_after: IntGauge,
     /// Streams that are open.
     pub streams_open: IntGauge,
     /// Streams asked for, by result: `connected` or the refusal's label.
@@ -30,6 +36,20 @@ impl Metrics {
             tunnel: readiness.require("tunnel"),
             dials: counter("sallyport_agent_dials_total", "Attempts to open a tunnel, by result.", "result"),
             offers: counter("sallyport_agent_offers_total", "Offers received, by result.", "result"),
+            announcements: counter(
+                "sallyport_agent_announcements_total",
+                "Announcements of trust received, by result.",
+                "result",
+            ),
+            renewals: counter(
+                "sallyport_agent_renewals_total",
+                "Attempts to renew the certificate, by result.",
+                "result",
+            ),
+            certificate_not_after: registry.gauge(
+                "sallyport_agent_certificate_not_after_seconds",
+                "End of the certificate in use, in seconds since 1970.",
+            ),
             streams_open: registry.gauge("sallyport_agent_streams", "Connections to devices that are open."),
             streams: counter("sallyport_agent_streams_total", "Connections to devices asked for, by result.", "result"),
             bytes: counter("sallyport_agent_bytes_total", "Bytes passed, by direction.", "direction"),

@@ -1,4 +1,4 @@
-//! `sallyport-agent run`: the slots, the look at the files, and the admin port, until told to stop.
+//! `sallyport-agent run`: the slots, the look at the files, the renewal, and the admin port, until told to stop.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +14,7 @@ use crate::dial::Slot;
 use crate::handler::Site;
 use crate::material::MaterialError;
 use crate::metrics::Metrics;
+use crate::renew;
 use crate::slot;
 use crate::surroundings::Surroundings;
 
@@ -38,6 +39,9 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
     let mut background = JoinSet::new();
     let current = Arc::clone(&site);
     background.spawn(async move { current.keep_current().await });
+    if site.config.renew {
+        background.spawn(renew::keep(Arc::clone(&site), renew::Pace::DEFAULT, stop.clone()));
+    }
     if let Some(admin) = admin {
         let stop = stop.clone();
         background.spawn(async move {

@@ -69,9 +69,7 @@ async fn pause(wait: Duration, stop: &CancellationToken) {
 async fn dial(slot: &Slot, site: &Site) -> Result<(dial::Upgraded, String), DialError> {
     let gateway = &site.config.gateway;
     let dialled = async {
-        let addresses = dial::addresses(gateway, &site.surroundings).await?;
-        let stream = dial::tcp(&addresses).await?;
-        let stream = dial::tls(stream, &gateway.host, &site.material().tls).await?;
+        let stream = dial::connect(gateway, &site.surroundings, &site.material().tls).await?;
         dial::upgrade(stream, &gateway.host, slot).await
     };
     let dialled = Box::pin(dialled).await;

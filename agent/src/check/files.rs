@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use sallyport_pki::bundle::TrustBundle;
 use sallyport_pki::inspect::{self, Validity};
 
-use super::{Report, chain};
+use super::{Report, chain, renewal};
 use crate::allow::Allow;
 use crate::config::Config;
 use crate::material::Files;
 
-/// Renewal is due when a third of a certificate's 90 days is left; below a third of that somebody forgot it.
+/// Renewal is due when a third of a certificate's 90 days is left; below a third of that it has failed for long.
 const SOON: SignedDuration = SignedDuration::from_hours(10 * 24);
 
 /// What the network's checks need.
@@ -46,6 +46,7 @@ pub(super) fn check(path: &Path, now: Timestamp, report: &mut Report) -> Option<
     key_fits(&files, &leaf, report);
     names_an_endpoint(&files, &leaf, report);
     valid_now(inspect::validity(&leaf).ok(), now, report);
+    renewal::check(&config, &leaf, &trust, now, report);
     Some(Ready { config, files, trust })
 }
 
@@ -71,8 +72,8 @@ fn allow_list(config: &Config, report: &mut Report) {
 }
 
 fn key_fits(files: &Files, leaf: &[u8], report: &mut Report) {
-    match files.key_fits(leaf) {
-        Ok(()) => report.ok("key fits certificate", "yes"),
+    match files.key(leaf) {
+        Ok(_) => report.ok("key fits certificate", "yes"),
         Err(error) => report.failed("key fits certificate", chain(&error), "copy both files from the same delivery"),
     }
 }
@@ -100,13 +101,13 @@ fn valid_now(validity: Option<Validity>, now: Timestamp, report: &mut Report) {
     }
     if now > not_after {
         let seen = format!("until {not_after}, and this host's clock says {now}");
-        let remedy = "ask the vendor for a new certificate; if the date above is wrong, set this host's clock";
+        let remedy = "enrol again with a new token of the vendor's; if the date above is wrong, set this host's clock";
         return report.failed(NAME, seen, remedy);
     }
     let left = not_after.duration_since(now);
     let seen = format!("until {not_after}, for {} more days", left.as_hours() / 24);
     match left < SOON {
-        true => report.warning(NAME, seen, "ask the vendor for a new certificate before that day"),
+        true => report.warning(NAME, seen, "see \"certificate renewal\"; it has to be replaced before that day"),
         false => report.ok(NAME, seen),
     }
 }

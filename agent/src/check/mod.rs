@@ -2,7 +2,7 @@
 //! what was seen and what to do. Written for a hospital's firewall team.
 //!
 //! ```text
-//!  files: configuration ─ files ─ key ─ endpoint ─ validity ─ allow-list
+//!  files: configuration ─ files ─ key ─ endpoint ─ validity ─ renewal ─ trust ─ allow-list
 //!  network: proxy ─ name ─ port ─ TLS ─ clock ─ gateway's answer
 //! ```
 //!
@@ -10,6 +10,7 @@
 
 mod files;
 mod network;
+mod renewal;
 mod witness;
 
 use std::fmt;
@@ -55,12 +56,14 @@ pub struct Report {
 }
 
 /// The checks' names, in order. Every report has exactly these.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 14] = [
     "configuration",
     "certificate files",
     "key fits certificate",
     "certificate names an endpoint",
     "certificate valid now",
+    "certificate renewal",
+    "trust",
     "allow-list",
     "direct route",
     "gateway name resolves",
@@ -141,7 +144,7 @@ impl fmt::Display for Report {
 }
 
 /// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

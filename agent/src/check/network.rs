@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use jiff::Timestamp;
 use rustls::CertificateError;
 use sallyport_pki::inspect;
@@ -189,7 +189,7 @@ async fn answer(gateway: &Gateway, stream: TlsStream<TcpStream>, surroundings: &
     const NAME: &str = "gateway accepts this endpoint";
     match dial::preflight(stream, &gateway.host).await {
         Ok((status, headers, body)) => {
-            clock(date(&headers), surroundings.now(), report);
+            clock(dial::date(&headers), surroundings.now(), report);
             match serde_json::from_slice::<Preflight>(&body) {
                 Ok(preflight) if status == StatusCode::OK => accepted(&preflight, report),
                 _ => {
@@ -229,11 +229,6 @@ fn refused(answer: &Answer) -> String {
     }
 }
 
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let text = headers.get(http::header::DATE)?.to_str().ok()?;
-    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
-}
-
 fn clock(gateway: Option<Timestamp>, now: Timestamp, report: &mut Report) {
     const NAME: &str = "clock";
     let Some(theirs) = gateway else {
@@ -258,6 +253,8 @@ fn clock(gateway: Option<Timestamp>, now: Timestamp, report: &mut Report) {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
     use crate::check::Outcome;
 
@@ -278,7 +275,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(http::header::DATE, theirs.parse().unwrap());
-            assert_eq!(only(|report| clock(date(&headers), now, report)).outcome, outcome, "{theirs}");
+            assert_eq!(only(|report| clock(dial::date(&headers), now, report)).outcome, outcome, "{theirs}");
         }
     }
 

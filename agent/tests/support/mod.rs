@@ -7,6 +7,8 @@
     reason = "a module of each test file, which uses a part of it"
 )]
 
+mod est;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,12 +23,14 @@ use jiff::Timestamp;
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, DnsName, PrivateKeyDer};
+use rustls_pki_types::{DnsName, PrivateKeyDer};
 use sallyport_agent::config::Config;
 use sallyport_agent::surroundings::Surroundings;
 use sallyport_core::name::{EndpointId, RegionId};
 use sallyport_core::offer::{Offer, OfferedDevice, OfferedService};
+use sallyport_pki::announcement::TrustAnnouncement;
 use sallyport_pki::authority::{Authority, AuthoritySubject, Leaf, LeafRequest, Serial};
+use sallyport_pki::bundle::TrustBundle;
 use sallyport_pki::key::{KeyAlgorithm, PrivateKey};
 use sallyport_pki::profile::Profile;
 use sallyport_pki::signed::Purpose;
@@ -37,16 +41,18 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+pub use est::{Answered, Asked};
+
 pub const HOST: &str = "outer.example.test";
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub struct Region {
     pub authority: Authority,
     pub id: RegionId,
     pub endpoint: EndpointId,
     pub directory: TempDir,
-    signer: (PrivateKey, Leaf),
+    pub signer: (PrivateKey, Leaf),
 }
 
 impl Region {
@@ -110,6 +116,48 @@ impl Region {
         }
     }
 
+    /// Another generation of the CA, and its config signer.
+    pub fn generation(&self, number: u32) -> (Authority, (PrivateKey, Leaf)) {
+        let subject = AuthoritySubject { common_name: "test ca".to_owned(), organization: None };
+        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let authority =
+            Authority::create(number, &subject, Box::new(key), 5 * YEAR, serial(), Timestamp::now()).unwrap();
+        let signer = leaf(&authority, &self.id, Profile::ConfigSigner, 90 * DAY);
+        (authority, signer)
+    }
+
+    /// An announcement by the region's config signer: trust in the bundle, of which `issuer` signs.
+    pub fn announce(&self, sequence: u64, bundle: &TrustBundle, issuer: &Authority) -> Bytes {
+        self.announcement(sequence, bundle, issuer).by(&self.signer)
+    }
+
+    pub fn announcement(&self, sequence: u64, bundle: &TrustBundle, issuer: &Authority) -> Announcement {
+        Announcement(TrustAnnouncement {
+            region: self.id.clone(),
+            sequence,
+            issued_at_ms: 1,
+            certificates: bundle.to_pem(),
+            issuer: issuer.fingerprint(),
+            renew_within_seconds: 0,
+        })
+    }
+
+    /// The endpoint's certificate for the key of a request.
+    pub fn issue(&self, authority: &Authority, csr: &[u8], lifetime: Duration) -> Leaf {
+        self.issue_to(authority, &self.endpoint, csr, lifetime)
+    }
+
+    pub fn issue_to(&self, authority: &Authority, endpoint: &EndpointId, csr: &[u8], lifetime: Duration) -> Leaf {
+        let request = LeafRequest {
+            region: self.id.clone(),
+            profile: Profile::Endpoint(endpoint.clone()),
+            public_key: sallyport_pki::csr::public_key(csr).unwrap(),
+            lifetime,
+            serial: serial(),
+        };
+        authority.issue(&request, Timestamp::now()).unwrap()
+    }
+
     pub fn sign(&self, offer: &Offer) -> Bytes {
         let (key, leaf) = &self.signer;
         sallyport_pki::signed::sign(Purpose::Offer, &serde_json::to_vec(offer).unwrap(), key, &leaf.der).unwrap().into()
@@ -119,6 +167,15 @@ impl Region {
     pub fn door(&self, host: &str) -> (PrivateKey, Leaf) {
         let host = DnsName::try_from(host.to_owned()).unwrap();
         leaf(&self.authority, &self.id, Profile::OuterDoor { host }, 30 * DAY)
+    }
+}
+
+pub struct Announcement(pub TrustAnnouncement);
+
+impl Announcement {
+    pub fn by(&self, (key, leaf): &(PrivateKey, Leaf)) -> Bytes {
+        let payload = serde_json::to_vec(&self.0).unwrap();
+        sallyport_pki::signed::sign(Purpose::Trust, &payload, key, &leaf.der).unwrap().into()
     }
 }
 
@@ -174,6 +231,7 @@ pub struct Gateway {
     pub taken: mpsc::UnboundedReceiver<Taken>,
 }
 
+type EstScript = Arc<Mutex<dyn FnMut(Asked) -> Answered + Send>>;
 type Script = Arc<Mutex<dyn FnMut(&Request<Incoming>) -> Reply + Send>>;
 
 impl Gateway {
@@ -187,14 +245,28 @@ impl Gateway {
 
     pub async fn start_with(
         region: &Region,
+        door: (PrivateKey, Leaf),
+        script: impl FnMut(&Request<Incoming>) -> Reply + Send + 'static,
+    ) -> Self {
+        Self::start_est(&region.authority.bundle(), door, |_| Answered::refuse(404, ""), script).await
+    }
+
+    /// With an EST server, and with clients of any of these CAs or of none.
+    pub async fn start_est(
+        clients: &TrustBundle,
         (key, leaf): (PrivateKey, Leaf),
+        est: impl FnMut(Asked) -> Answered + Send + 'static,
         script: impl FnMut(&Request<Incoming>) -> Reply + Send + 'static,
     ) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(region.authority.certificate_der().to_vec())).unwrap();
-        let clients =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
+        for certificate in clients.certificates() {
+            roots.add(certificate.into_owned()).unwrap();
+        }
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .allow_unauthenticated()
+            .build()
+            .unwrap();
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
@@ -205,11 +277,12 @@ impl Gateway {
         let port = listener.local_addr().unwrap().port();
         let (send, taken) = mpsc::unbounded_channel();
         let script: Script = Arc::new(Mutex::new(script));
+        let est: EstScript = Arc::new(Mutex::new(est));
         tokio::spawn(async move {
             let acceptor = TlsAcceptor::from(Arc::new(config));
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(acceptor.clone(), stream, Arc::clone(&script), send.clone()));
+                tokio::spawn(serve(acceptor.clone(), stream, Arc::clone(&script), Arc::clone(&est), send.clone()));
             }
         });
         Self { port, taken }
@@ -224,14 +297,21 @@ async fn serve(
     acceptor: TlsAcceptor,
     stream: tokio::net::TcpStream,
     script: Script,
+    est: EstScript,
     taken: mpsc::UnboundedSender<Taken>,
 ) {
     let Ok(stream) = acceptor.accept(stream).await else { return };
-    let certificate = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+    let certificate = stream.get_ref().1.peer_certificates().map(|chain| chain[0].to_vec());
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let reply = (script.lock().unwrap())(&request);
+        let (script, est) = (Arc::clone(&script), Arc::clone(&est));
         let (taken, certificate) = (taken.clone(), certificate.clone());
         async move {
+            if request.uri().path().starts_with("/.well-known/est/") {
+                let asked = Asked::read(request, certificate).await;
+                return (est.lock().unwrap())(asked).response();
+            }
+            let reply = (script.lock().unwrap())(&request);
+            let certificate = certificate.unwrap_or_default();
             let header = |name: &str| request.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
             let response = Response::builder();
 

@@ -1,0 +1,396 @@
+//! `sallyport-agent enrol` against a scripted gateway: what is written, what is refused, who is not believed.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use sallyport_agent::config::Config;
+use sallyport_agent::enrol::{Anchor, EnrolError, Enrolled, Enrolment, Present};
+use sallyport_agent::est::Token;
+use sallyport_agent::material::Material;
+use sallyport_pki::key::PrivateKey;
+use sallyport_pki::profile::Profile;
+use support::*;
+
+const TOKEN: &str = "Zx9-one-time-token";
+
+/// A region whose agent has no files yet, and what its gateway was asked.
+struct Place {
+    region: Arc<Region>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    port: u16,
+}
+
+impl Place {
+    /// Enrols whoever asks, with the right token, as its real gateway would.
+    async fn new() -> Self {
+        Self::answering(|region, asked| match asked.operation.as_str() {
+            "cacerts" => Answered::bundle(&region.authority.bundle()),
+            "simpleenroll" => Answered::leaf(&region.issue(&region.authority, &asked.csr, 90 * DAY)),
+            other => panic!("{other}"),
+        })
+        .await
+    }
+
+    /// As above, but for the enrolment's answer.
+    async fn enrolling(answer: impl Fn(&Region, &Asked) -> Answered + Send + 'static) -> Self {
+        Self::answering(move |region, asked| match asked.operation.as_str() {
+            "cacerts" => Answered::bundle(&region.authority.bundle()),
+            _ => answer(region, asked),
+        })
+        .await
+    }
+
+    async fn answering(answer: impl Fn(&Region, &Asked) -> Answered + Send + 'static) -> Self {
+        let region = Region::new();
+        let door = region.door(HOST);
+        Self::behind(region, door, answer).await
+    }
+
+    async fn behind(
+        region: Region,
+        door: (PrivateKey, sallyport_pki::authority::Leaf),
+        answer: impl Fn(&Region, &Asked) -> Answered + Send + 'static,
+    ) -> Self {
+        for file in ["tls.crt", "tls.key", "ca.crt"] {
+            std::fs::remove_file(region.path(file)).unwrap();
+        }
+        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        let region = Arc::new(region);
+        let (log, scripted) = (Arc::clone(&asked), Arc::downgrade(&region));
+        let est = move |asked: Asked| {
+            log.lock().unwrap().push(asked.clone());
+            answer(&scripted.upgrade().unwrap(), &asked)
+        };
+        let gateway = Gateway::start_est(&region.authority.bundle(), door, est, |_| Reply::Refuse(404, "")).await;
+        Self { region, asked, port: gateway.port }
+    }
+
+    fn config(&self) -> Config {
+        self.region.config(self.port, 1)
+    }
+
+    fn fingerprint(&self) -> Anchor {
+        Anchor::Fingerprint(self.region.authority.fingerprint().parse().unwrap())
+    }
+
+    fn enrolment(&self, anchor: Anchor) -> Enrolment {
+        Enrolment {
+            config: self.config(),
+            endpoint: self.region.endpoint.clone(),
+            token: Token::parse(TOKEN).unwrap(),
+            anchor,
+            present: Present::Keep,
+        }
+    }
+
+    async fn enrol(&self) -> Result<Enrolled, EnrolError> {
+        self.enrolment(self.fingerprint()).run(&surroundings()).await
+    }
+
+    /// Enrolling fails, says this, and leaves no file of the three.
+    async fn refuses(&self, words: &[&str]) -> EnrolError {
+        let error = self.enrol().await.unwrap_err();
+        let said = error.to_string();
+        assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
+        assert!(!said.contains(TOKEN));
+        for file in ["tls.crt", "tls.key", "ca.crt"] {
+            assert!(!exists(&self.region.path(file)), "{file} was written");
+        }
+        error
+    }
+
+    fn operations(&self) -> Vec<String> {
+        self.asked.lock().unwrap().iter().map(|asked| asked.operation.clone()).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_token_and_a_fingerprint_are_enough() {
+    let place = Place::new().await;
+    let enrolled = place.enrol().await.unwrap();
+    assert_eq!((&enrolled.endpoint, &enrolled.region), (&place.region.endpoint, &place.region.id));
+    let told = enrolled.to_string();
+    for word in ["lyon/ct-room-2", "dmz/frankfurt", "tls.key", "next:", "check"] {
+        assert!(told.contains(word), "{told}");
+    }
+    assert!(!told.contains(TOKEN));
+
+    // Twice the CA certificates: once to be compared with the fingerprint, once from the verified gateway.
+    assert_eq!(place.operations(), ["cacerts", "cacerts", "simpleenroll"]);
+    let asked = place.asked.lock().unwrap()[2].clone();
+    assert_eq!(asked.basic.unwrap(), format!("lyon/ct-room-2:{TOKEN}"));
+    assert_eq!(asked.client, None);
+
+    // What is there now is what the agent starts with, and the key was never sent.
+    let material = Material::read(&place.config()).unwrap();
+    assert_eq!(material.endpoint, place.region.endpoint);
+    assert_eq!(material.trust, place.region.authority.bundle());
+    assert_eq!(sallyport_pki::csr::public_key(&asked.csr).unwrap(), material.key.public_key());
+    let mode = |name: &str| std::fs::metadata(place.region.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("tls.key"), mode("tls.crt"), mode("ca.crt")), (0o600, 0o644, 0o644));
+    for entry in std::fs::read_dir(place.region.directory.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes()), "the token is in a file");
+    }
+}
+
+#[tokio::test]
+async fn a_trust_file_is_believed_and_then_the_whole_bundle_is_kept() {
+    let region = Region::new();
+    let (second, _) = region.generation(2);
+    let both = region.authority.bundle().union(&second.bundle());
+    let (served, door) = (both.clone(), region.door(HOST));
+    let place = Place::behind(region, door, move |region, asked| match asked.operation.as_str() {
+        "cacerts" => Answered::bundle(&served),
+        _ => Answered::leaf(&region.issue(&second, &asked.csr, 90 * DAY)),
+    })
+    .await;
+    place.region.write("given.pem", &place.region.authority.certificate_pem());
+    // What an earlier region announced does not count against this one.
+    place.region.write("trust.newest", "4711");
+    let enrolled = place.enrolment(Anchor::Trust(place.region.path("given.pem"))).run(&surroundings()).await.unwrap();
+    assert_eq!(enrolled.authorities, 2);
+    assert_eq!(place.operations(), ["cacerts", "simpleenroll"]);
+    assert_eq!(Material::read(&place.config()).unwrap().trust, both);
+    assert!(!exists(&place.region.path("trust.newest")));
+
+    // A file with another CA than the gateway's: nothing is sent.
+    place.asked.lock().unwrap().clear();
+    place.region.write("given.pem", &Region::new().authority.certificate_pem());
+    let error = place.enrolment(Anchor::Trust(place.region.path("given.pem"))).run(&surroundings()).await.unwrap_err();
+    assert!(error.to_string().contains("not certified by the CA that you named"), "{error}");
+    assert!(place.operations().is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_fingerprint_sends_no_token() {
+    let place = Place::new().await;
+    let anchor = Anchor::Fingerprint("ab".repeat(32).parse().unwrap());
+    let error = place.enrolment(anchor).run(&surroundings()).await.unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains(&"ab".repeat(32)) && said.contains(&place.region.authority.fingerprint()), "{said}");
+    assert!(said.contains("do not take it from this message"), "{said}");
+    assert_eq!(place.operations(), ["cacerts"]);
+    assert!(!exists(&place.region.path("ca.crt")));
+}
+
+/// It passes on the real CA certificates, which are public, but has no certificate of that CA.
+#[tokio::test]
+async fn somebody_in_between_is_not_believed_for_knowing_the_ca() {
+    let between = Region::new().door(HOST);
+    let place = Place::behind(Region::new(), between, |region, _| Answered::bundle(&region.authority.bundle())).await;
+    let error = place.refuses(&["opens TLS", "test ca"]).await;
+    assert!(matches!(error, EnrolError::ForeignServer { .. }));
+    assert_eq!(place.operations(), ["cacerts"]);
+}
+
+/// The certificate is of the right CA, but for another host: another server of the vendor, or a stolen one.
+#[tokio::test]
+async fn another_host_of_the_region_is_not_the_gateway() {
+    let region = Region::new();
+    let door = region.door("inner.example.test");
+    let place = Place::behind(region, door, |region, _| Answered::bundle(&region.authority.bundle())).await;
+    place.refuses(&["showed another one's"]).await;
+    assert_eq!(place.operations(), ["cacerts"]);
+}
+
+/// Only the CA of the fingerprint is taken from what an unverified connection said.
+#[tokio::test]
+async fn a_stowaway_beside_the_right_ca_gains_no_trust() {
+    let evil = Region::new();
+    let region = Region::new();
+    let smuggled = region.authority.bundle().union(&evil.authority.bundle());
+    // Certified by the stowaway, which the answer also holds.
+    let place = Place::behind(region, evil.door(HOST), move |_, _| Answered::bundle(&smuggled)).await;
+    place.refuses(&["opens TLS"]).await;
+    assert_eq!(place.operations(), ["cacerts"]);
+}
+
+#[tokio::test]
+async fn every_refusal_says_what_to_do() {
+    for (status, reason, words) in [
+        (401, "tokenRefused", &["good once", "sallyportctl enrol token", "words of the gateway"][..]),
+        (401, "", &["good once"]),
+        (403, "unknownEndpoint", &["--endpoint"]),
+        (403, "suspended", &["service desk"]),
+        (403, "revoked", &["revoked for good"]),
+        (403, "deliveredBySecret", &["renew: false"]),
+        (404, "", &["--gateway"]),
+        (500, "surprise", &["surprise", "tell the vendor"]),
+    ] {
+        let place = Place::enrolling(move |_, _| Answered::refuse(status, reason)).await;
+        place.refuses(words).await;
+    }
+    for (status, reason, words) in
+        [(429, "", &["too many wrong tokens", "in 600 s"][..]), (503, "notNow", &["in 600 s", "still good"])]
+    {
+        let wait = Duration::from_secs(600);
+        let place = Place::enrolling(move |_, _| Answered::refuse(status, reason).retry_after(wait)).await;
+        place.refuses(words).await;
+    }
+    // Before the token is even sent.
+    let place = Place::answering(|_, _| Answered::refuse(503, "notNow")).await;
+    place.refuses(&["some minutes"]).await;
+    assert_eq!(place.operations(), ["cacerts"]);
+}
+
+#[tokio::test]
+async fn a_lying_gateway_gives_this_agent_nothing() {
+    type Lie = fn(&Region, &Asked) -> Answered;
+    let lies: [(Lie, &str); 8] = [
+        (|region, _| Answered::leaf(&leaf(&region.authority, &region.id, endpoint(region), DAY).1), "another key"),
+        (
+            |region, asked| {
+                let other = "lyon/mr".parse().unwrap();
+                Answered::leaf(&region.issue_to(&region.authority, &other, &asked.csr, DAY))
+            },
+            "not for endpoint lyon/ct-room-2",
+        ),
+        (
+            |region, asked| Answered::leaf(&region.issue(&region.generation(2).0, &asked.csr, DAY)),
+            "not one of a trusted",
+        ),
+        (|region, _| Answered::bundle(&region.authority.bundle()), "another key"),
+        (
+            |region, _| Answered::bundle(&region.authority.bundle().union(&region.generation(2).0.bundle())),
+            "2 certificates instead of one",
+        ),
+        (|_, _| Answered::raw("application/pkcs7-mime", b"AAAA"), "no EST server"),
+        (|_, _| Answered::raw("application/pkcs7-mime", b"<html>"), "not base64"),
+        (|_, _| Answered::raw("text/html", b"<html>log in to the guest network</html>"), "text/html"),
+    ];
+    for (lie, word) in lies {
+        Place::enrolling(lie).await.refuses(&[word]).await;
+    }
+    // CA certificates that are none.
+    let place = Place::answering(|region, _| Answered::leaf(&region.door(HOST).1)).await;
+    place.refuses(&["has no CA certificate"]).await;
+}
+
+fn endpoint(region: &Region) -> Profile {
+    Profile::Endpoint(region.endpoint.clone())
+}
+
+#[tokio::test]
+async fn another_endpoints_valid_certificate_is_kept_unless_told() {
+    let place = Place::new().await;
+    let other = Profile::Endpoint("lyon/mr".parse().unwrap());
+    place.region.certificate(other.clone(), 30 * DAY);
+    place.region.write("ca.crt", &place.region.authority.certificate_pem());
+    let before = std::fs::read(place.region.path("tls.key")).unwrap();
+    let error = place.enrol().await.unwrap_err();
+    let said = error.to_string();
+    assert!(["lyon/mr", "lyon/ct-room-2", "--replace"].iter().all(|word| said.contains(word)), "{said}");
+    assert_eq!(std::fs::read(place.region.path("tls.key")).unwrap(), before);
+    assert!(place.operations().is_empty(), "the token was not spent");
+
+    let told = Enrolment { present: Present::Replace, ..place.enrolment(place.fingerprint()) };
+    told.run(&surroundings()).await.unwrap();
+    assert_eq!(Material::read(&place.config()).unwrap().endpoint, place.region.endpoint);
+    // Our own is replaced without a question: a new token was asked for.
+    place.enrol().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_ended_certificate_of_another_endpoint_is_in_nobodys_way() {
+    let place = Place::new().await;
+    place.region.certificate(Profile::Endpoint("lyon/mr".parse().unwrap()), Duration::ZERO);
+    place.region.write("ca.crt", &place.region.authority.certificate_pem());
+    let later = at(|| Timestamp::now() + SignedDuration::from_secs(2));
+    place.enrolment(place.fingerprint()).run(&later).await.unwrap();
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_written_cost_no_token() {
+    let place = Place::new().await;
+    for field in ["certificate", "key", "trust"] {
+        let mut config = place.config();
+        let nowhere = place.region.path("nowhere/file");
+        match field {
+            "certificate" => config.certificate = nowhere,
+            "key" => config.key = nowhere,
+            _ => config.trust = nowhere,
+        }
+        let enrolment = Enrolment { config, ..place.enrolment(place.fingerprint()) };
+        let said = enrolment.run(&surroundings()).await.unwrap_err().to_string();
+        assert!(said.contains("nowhere/file") && said.contains("writable"), "{said}");
+    }
+    assert!(place.operations().is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_named() {
+    let place = Place::new().await;
+    let late = at(|| Timestamp::now() + SignedDuration::from_hours(24 * 400));
+    let error = place.enrolment(place.fingerprint()).run(&late).await.unwrap_err();
+    assert!(matches!(error, EnrolError::Clock { theirs: Some(_), .. }), "{error:?}");
+    assert!(error.to_string().contains("NTP"), "{error}");
+
+    // A certificate that begins in this host's future, from a gateway that was verified.
+    let early = at(|| Timestamp::now() - SignedDuration::from_mins(10));
+    place.region.write("given.pem", &place.region.authority.certificate_pem());
+    let anchor = Anchor::Trust(place.region.path("given.pem"));
+    let error = place.enrolment(anchor).run(&early).await.unwrap_err();
+    assert!(error.to_string().contains("clock"), "{error}");
+    assert!(!exists(&place.region.path("tls.crt")));
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_not_there_is_told_apart() {
+    let place = Place::new().await;
+    let mut config = place.config();
+    config.gateway.host = "nowhere.example".to_owned();
+    let nameless = Enrolment { config, ..place.enrolment(place.fingerprint()) };
+    let said = nameless.run(&surroundings()).await.unwrap_err().to_string();
+    assert!(said.contains("gateway.address"), "{said}");
+    let mut config = place.config();
+    config.gateway.port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let closed = Enrolment { config, ..place.enrolment(place.fingerprint()) };
+    let said = closed.run(&surroundings()).await.unwrap_err().to_string();
+    assert!(said.contains("firewall"), "{said}");
+}
+
+/// The program: the token from standard input or a file, one line on standard error when it fails.
+#[tokio::test]
+async fn the_program_enrols() {
+    use std::process::Stdio;
+    use tokio::io::AsyncWriteExt;
+
+    let place = Place::new().await;
+    let yaml = place.region.yaml(place.port).replace("gateway: {", "gateway: {address: 127.0.0.1, ");
+    place.region.write("allow.yaml", "allow: []");
+    place.region.write("agent.yaml", &yaml);
+    let program = || {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sallyport-agent"));
+        command.args(["enrol", "--endpoint", "lyon/ct-room-2", "--config"]).arg(place.region.path("agent.yaml"));
+        command.arg("--fingerprint").arg(place.region.authority.fingerprint());
+        command.env_remove("SALLYPORT_ENROLMENT_TOKEN").stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    };
+    let mut child = program().spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{TOKEN}\n").as_bytes()).await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    let (told, failed) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{failed}");
+    assert!(told.contains("enrolled endpoint lyon/ct-room-2") && !told.contains(TOKEN), "{told}");
+    assert_eq!(Material::read(&place.config()).unwrap().endpoint, place.region.endpoint);
+    assert_eq!(place.asked.lock().unwrap()[2].basic.as_deref(), Some("lyon/ct-room-2:Zx9-one-time-token"));
+
+    let of_environment = program().env("SALLYPORT_ENROLMENT_TOKEN", TOKEN).output().await.unwrap();
+    assert!(of_environment.status.success());
+    place.region.write("token", TOKEN);
+    let of_file = program().arg("--token-file").arg(place.region.path("token")).output().await.unwrap();
+    assert!(of_file.status.success());
+
+    let nothing = program().stdin(Stdio::null()).output().await.unwrap();
+    assert_eq!(nothing.status.code(), Some(1));
+    let said = String::from_utf8(nothing.stderr).unwrap();
+    assert!(said.contains("--token-file") && said.lines().count() == 1, "{said}");
+}
