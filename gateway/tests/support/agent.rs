@@ -8,7 +8,7 @@ use http::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use sallyport_gateway::run::Running;
 use sallyport_pki::bundle::TrustBundle;
-use sallyport_pki::renewal;
+use sallyport_pki::{inspect, renewal};
 use sallyport_runtime::tls;
 use sallyport_testkit::{Ca, Credential};
 use sallyport_tunnel::{CloseReason, Handler, Limits, NONCE, Proof, Refusal, RefusalReason, StreamTarget, agent_end};
@@ -56,7 +56,7 @@ impl Handler for Script {
     }
 
     async fn trust(&self, signed: Bytes) -> Result<String, String> {
-        let digest = format!("digest of {}", String::from_utf8_lossy(&signed));
+        let digest = inspect::fingerprint(&signed);
         self.announcements.lock().unwrap().push(signed);
         Ok(digest)
     }

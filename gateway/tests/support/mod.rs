@@ -64,11 +64,16 @@ impl Region {
 
     /// Starts the process of one replica, or starts it again on the same volume.
     pub async fn start(&self, ordinal: usize) -> Running {
+        self.start_mounted(ordinal, &self.ca).await
+    }
+
+    /// The same, with what Kubernetes mounts of another generation.
+    pub async fn start_mounted(&self, ordinal: usize, ca: &Ca) -> Running {
         let volume = self.volume(ordinal);
-        let bootstrap = self.ca.gateway_bootstrap();
+        let bootstrap = ca.gateway_bootstrap();
         std::fs::write(volume.join("tls.crt"), &bootstrap.chain_pem).unwrap();
         std::fs::write(volume.join("tls.key"), bootstrap.key_pem.as_bytes()).unwrap();
-        std::fs::write(volume.join("ca.crt"), self.ca.bundle().to_pem()).unwrap();
+        std::fs::write(volume.join("ca.crt"), ca.bundle().to_pem()).unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let peers = Arc::clone(&self.peers);
         let place = Place {
@@ -95,6 +100,14 @@ impl Region {
         eventually(WITHIN, "the gateway says that it is ready", async || readyz(&running).await.contains("200 OK"))
             .await;
         (running, operator)
+    }
+
+    /// The same with a second endpoint, `lyon/other`, of the same hospital.
+    pub fn config_of_two(&self) -> RegionConfig {
+        let mut config = self.config();
+        let endpoint = Endpoint { site: "lyon/hospital".parse().unwrap(), suspended: false, offer: b"other".to_vec() };
+        config.endpoints.insert("lyon/other".parse().unwrap(), endpoint);
+        config
     }
 
     /// One hospital with a CT scanner (reachable) and a laboratory device (needs approval).
@@ -196,16 +209,28 @@ pub async fn readyz(running: &Running) -> String {
 
 /// Asks the peer port with a certificate; the error says that no answer came.
 pub async fn peer_answers(ca: &Ca, credential: &Credential, running: &Running) -> Result<(), String> {
+    ask(&mut peer_connection(ca, credential, running).await?).await
+}
+
+/// A connection to the peer port.
+pub async fn peer_connection(
+    ca: &Ca,
+    credential: &Credential,
+    running: &Running,
+) -> Result<tokio_rustls::client::TlsStream<TcpStream>, String> {
     let expected = ExpectedServer::new(ca.region().clone(), |role| matches!(role, Role::Gateway(_)));
     let config = tls::client_expecting(expected, Some(&material(credential)), &ca.bundle(), &[b"http/1.1"]).unwrap();
     let tcp = TcpStream::connect(running.listen.peer).await.unwrap();
     let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
-    let stream = tokio_rustls::TlsConnector::from(config).connect(name, tcp).await;
-    let mut stream = stream.map_err(|error| error.to_string())?;
-    let request = b"GET /v1/peer/status HTTP/1.1\r\nhost: peer\r\nconnection: close\r\n\r\n";
-    stream.write_all(request).await.map_err(|error| error.to_string())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.map_err(|error| error.to_string())?;
+    tokio_rustls::TlsConnector::from(config).connect(name, tcp).await.map_err(|error| error.to_string())
+}
+
+/// One request over a connection to the peer port, which stands afterwards.
+pub async fn ask(stream: &mut tokio_rustls::client::TlsStream<TcpStream>) -> Result<(), String> {
+    stream.write_all(b"GET /v1/peer/status HTTP/1.1\r\nhost: peer\r\n\r\n").await.map_err(|error| error.to_string())?;
+    let mut answer = [0; 4096];
+    let read = stream.read(&mut answer).await.map_err(|error| error.to_string())?;
+    let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
     if answer.contains("200 OK") { Ok(()) } else { Err(answer) }
 }
 

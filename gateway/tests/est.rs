@@ -1,0 +1,339 @@
+//! How an endpoint comes to its certificate, over the real outer door.
+
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a panic is how a test reports; support is shared")]
+
+mod support;
+
+use std::process::Command;
+
+use http::{Request, StatusCode};
+use sallyport_audit::Event;
+use sallyport_control::wire::{Enrol, EnrolRefused, enrol::Proof};
+use sallyport_core::identity::Role;
+use sallyport_core::name::EndpointId;
+use sallyport_pki::key::{KeyAlgorithm, PrivateKey};
+use sallyport_pki::{csr, est, inspect, pem};
+use sallyport_testkit::{Credential, eventually, eventually_some};
+use sha2::{Digest as _, Sha256};
+
+use support::outer::{Visitor, enrolment, send};
+use support::{Agent, Operator, Region, WITHIN, audit};
+
+const TOKEN: &str = "tHe-one_time-token0";
+
+/// An operator that knows one token, for one endpoint, and renews whoever has a certificate.
+fn knows_one_token(operator: &mut Operator) {
+    operator.enrolment = Box::new(|enrol: &Enrol| match enrol.proof.as_ref().unwrap() {
+        Proof::Token(token) if token.endpoint == "lyon/agent" && token.sha256 == *Sha256::digest(TOKEN) => {
+            Ok(token.endpoint.parse().unwrap())
+        }
+        Proof::Token(_) => Err(refusal("tokenRefused")),
+        Proof::Certificate(current) => Ok(current.endpoint.parse().unwrap()),
+    });
+}
+
+fn refusal(code: &str) -> EnrolRefused {
+    EnrolRefused { code: code.to_owned(), message: format!("because of {code}") }
+}
+
+fn visitor<'r>(region: &Region, running: &'r sallyport_gateway::run::Running) -> Visitor<'r> {
+    Visitor { bundle: region.ca.bundle(), credential: None, running }
+}
+
+fn key() -> PrivateKey {
+    PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap()
+}
+
+fn request() -> Vec<u8> {
+    csr::request(&key()).unwrap()
+}
+
+fn credential(der: Vec<u8>, key: &PrivateKey) -> Credential {
+    let serial = inspect::serial_hex(&der).unwrap();
+    Credential { chain_pem: pem::certificate(&der), key_pem: key.to_pem(), serial, der }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_enrols_by_token_dials_in_and_renews_by_certificate() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    knows_one_token(&mut operator);
+    let visitor = visitor(&region, &running);
+
+    let authorities = visitor.get("/.well-known/est/cacerts").await.unwrap();
+    assert_eq!(authorities.header("content-type"), "application/pkcs7-mime; smime-type=certs-only");
+    let authorities = est::parse_certs_only(&authorities.der()).unwrap();
+    assert_eq!(authorities, [region.ca.authority().certificate_der()]);
+    let attributes = visitor.get("/.well-known/est/csrattrs").await.unwrap();
+    assert_eq!(attributes.header("content-type"), "application/csrattrs");
+    assert_eq!(attributes.der(), est::csr_attributes());
+
+    let first = key();
+    let asked = csr::request(&first).unwrap();
+    let answer = operator.during(visitor.enroll(Some(("lyon/agent", TOKEN)), &asked)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.message());
+    assert_eq!(answer.header("content-type"), "application/pkcs7-mime; smime-type=certs-only");
+    let der = est::parse_certs_only(&answer.der()).unwrap().remove(0);
+    assert_eq!(inspect::public_key(&der).unwrap(), first.public_key());
+    let identity = inspect::identity(&der).unwrap();
+    assert_eq!(identity.role, Role::Endpoint("lyon/agent".parse::<EndpointId>().unwrap()));
+    // The operator was told the hash, the request and from where; the token is nowhere on its way.
+    let enrol = operator.enrols.remove(0);
+    assert!(enrol.csr == asked && enrol.from.starts_with("127.0.0.1:"), "{enrol:?}");
+    let first = credential(der, &first);
+    let agent = Agent::dial(&region.ca, &first, &running, "a/0").await.unwrap();
+
+    let second = key();
+    let renewing = Visitor { bundle: region.ca.bundle(), credential: Some(first.clone()), running: &running };
+    let asked = csr::request(&second).unwrap();
+    let answer = operator.during(renewing.enroll(None, &asked)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.message());
+    let der = est::parse_certs_only(&answer.der()).unwrap().remove(0);
+    assert_eq!(inspect::public_key(&der).unwrap(), second.public_key());
+    let Some(Proof::Certificate(current)) = operator.enrols.remove(0).proof else { panic!("by certificate") };
+    assert_eq!((current.endpoint.as_str(), &current.serial), ("lyon/agent", &first.serial));
+    assert!(!agent.task.is_finished(), "nothing of this touches the tunnel");
+
+    let serial = inspect::serial_hex(&der).unwrap();
+    let events = audit(&region, 0);
+    let of = |event: &Event, wanted: &str| match event {
+        Event::Enrolled { serial, .. } | Event::Renewed { serial, .. } => serial.as_str() == wanted,
+        _ => false,
+    };
+    assert!(events.iter().any(|event| matches!(event, Event::Enrolled { .. }) && of(event, &first.serial)));
+    assert!(events.iter().any(|event| matches!(event, Event::Renewed { .. }) && of(event, &serial)));
+    let written = std::fs::read(region.volume(0).join("audit.jsonl")).unwrap();
+    assert!(!String::from_utf8(written).unwrap().contains(TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_refusal_has_its_status_and_its_record() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    let visitor = visitor(&region, &running);
+    for (code, status, recorded) in [
+        ("tokenRefused", 401, true),
+        ("revoked", 403, true),
+        ("unknownEndpoint", 403, true),
+        ("suspended", 403, true),
+        ("deliveredBySecret", 403, true),
+        ("badRequest", 400, true),
+        ("notNow", 503, true),
+        ("noTime-yet", 403, false),
+    ] {
+        operator.enrolment = Box::new(move |_| Err(refusal(code)));
+        let answer = operator.during(visitor.enroll(Some(("lyon/agent", TOKEN)), &request())).await;
+        assert_eq!(answer.status.as_u16(), status, "{code}");
+        assert_eq!(answer.header("www-authenticate").is_empty(), status != 401, "{code}");
+        assert_eq!(answer.header("retry-after").is_empty(), status != 503, "{code}");
+        assert_eq!(answer.message(), format!("because of {code}"));
+        if recorded {
+            assert_eq!(answer.code().1, code);
+        } else {
+            assert_eq!(answer.code().1, "refused", "a word that is not of the closed set is not passed on");
+        }
+    }
+    let reasons: Vec<String> = audit(&region, 0)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::EnrolmentRefused { endpoint: Some(endpoint), reason, .. }
+                if endpoint.to_string() == "lyon/agent" =>
+            {
+                Some(reason.as_str().to_owned())
+            }
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        "tokenRefused",
+        "revoked",
+        "unknownEndpoint",
+        "suspended",
+        "deliveredBySecret",
+        "badRequest",
+        "notNow",
+        "refused",
+    ];
+    assert_eq!(reasons, expected);
+    let counted = |result| running.gateway.metrics.enrolments.with_label_values(&["simpleenroll", result]).get();
+    assert_eq!((counted("tokenRefused"), counted("notNow"), counted("refused"), counted("issued")), (1, 1, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_ten_wrong_tokens_nobody_is_asked() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config_of_two()).await;
+    knows_one_token(&mut operator);
+    let visitor = visitor(&region, &running);
+    for n in 0..10 {
+        let token = format!("wrong{n}");
+        let answer = operator.during(visitor.enroll(Some(("lyon/agent", &token)), &request())).await;
+        assert_eq!(answer.code(), (401, "tokenRefused".to_owned()));
+    }
+    // Neither with the right token, nor for another endpoint: this source has to wait.
+    for endpoint in ["lyon/agent", "lyon/other"] {
+        let answer = operator.during(visitor.enroll(Some((endpoint, TOKEN)), &request())).await;
+        assert_eq!(answer.code(), (429, "tooManyRefused".to_owned()));
+        let wait: u64 = answer.header("retry-after").parse().unwrap();
+        assert!((1..=601).contains(&wait), "{wait}");
+    }
+    assert_eq!(operator.enrols.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn right_tokens_are_no_reason_to_wait() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    knows_one_token(&mut operator);
+    let visitor = visitor(&region, &running);
+    for _ in 0..12 {
+        let answer = operator.during(visitor.enroll(Some(("lyon/agent", TOKEN)), &request())).await;
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_operator_it_says_when_to_ask_again() {
+    let region = Region::new(1);
+    let (running, operator) = region.ready(0, &region.config()).await;
+    drop(operator);
+    let visitor = visitor(&region, &running);
+    let answer = eventually_some(WITHIN, "the gateway notices that the operator is gone", async || {
+        let answer = visitor.enroll(Some(("lyon/agent", TOKEN)), &request()).await;
+        (answer.code().1 == "noOperator").then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.header("retry-after"), "10");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_in_form_reaches_nobody() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    knows_one_token(&mut operator);
+    let visitor = visitor(&region, &running);
+    let answers = async {
+        let mut forged = request();
+        let last = forged.len() - 1;
+        forged[last] ^= 1;
+        for (csr, words) in [
+            (Vec::new(), "base64"),
+            (b"no request".to_vec(), "PKCS#10"),
+            (forged, "possession"),
+            (openssl(&["-newkey", "rsa:2048"]), "neither ECDSA P-256 nor ECDSA P-384"),
+            (openssl(&["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp521r1"]), "neither ECDSA P-256"),
+        ] {
+            let answer = visitor.enroll(Some(("lyon/agent", TOKEN)), &csr).await;
+            assert_eq!(answer.code(), (400, "badRequest".to_owned()), "{words}");
+            assert!(answer.message().contains(words), "{}", answer.message());
+        }
+        let answer = visitor.enroll(Some(("lyon/agent", TOKEN)), &vec![0x30; 20_000]).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        for (user, password) in [("lyon", TOKEN), ("LYON/agent", TOKEN), ("lyon/agent", "a b"), ("lyon/agent", "")] {
+            let answer = visitor.enroll(Some((user, password)), &request()).await;
+            assert_eq!(answer.code(), (400, "badRequest".to_owned()), "{user} {password}");
+            assert!(password.len() < 4 || !answer.message().contains(password));
+        }
+        let untyped = Request::post("/.well-known/est/simpleenroll").header("host", "outer.example");
+        let untyped = untyped.header("authorization", "Basic bHlvbi9hZ2VudDp0").body("AAAA".into()).unwrap();
+        assert_eq!(visitor.send(untyped).await.unwrap().status, StatusCode::BAD_REQUEST);
+        let nobody = visitor.send(enrolment("simpleenroll", None, &request())).await.unwrap();
+        assert_eq!(nobody.code(), (401, "noToken".to_owned()));
+        assert_eq!(nobody.header("www-authenticate"), "Basic realm=\"sallyport\"");
+    };
+    operator.during(answers).await;
+    assert!(operator.enrols.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_made_by_openssl_for_more_gives_an_endpoints_certificate() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    knows_one_token(&mut operator);
+    let csr = openssl(&[
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-addext",
+        "basicConstraints=critical,CA:TRUE",
+        "-addext",
+        "keyUsage=critical,keyCertSign,cRLSign",
+        "-addext",
+        "subjectAltName=DNS:evil.example,URI:sallyport://dmz.frankfurt/operator",
+    ]);
+    let visitor = visitor(&region, &running);
+    let answer = operator.during(visitor.enroll(Some(("lyon/agent", TOKEN)), &csr)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.message());
+    let der = est::parse_certs_only(&answer.der()).unwrap().remove(0);
+    let identity = inspect::identity(&der).unwrap();
+    assert_eq!(identity.role, Role::Endpoint("lyon/agent".parse().unwrap()));
+    let bundle = sallyport_pki::bundle::TrustBundle::from_pem(&pem::certificate(&der));
+    assert!(bundle.is_err(), "it is no authority's");
+}
+
+/// A request as somebody makes it by hand.
+fn openssl(key: &[&str]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new("openssl")
+        .args(["req", "-new", "-nodes", "-subj", "/CN=sallyport operator", "-keyout", "key.pem"])
+        .args(["-out", "request.der", "-outform", "DER"])
+        .args(key)
+        .current_dir(folder.path())
+        .output()
+        .expect("openssl is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    std::fs::read(folder.path().join("request.der")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_certificate_there_is_nothing_else() {
+    let region = Region::new(1);
+    let (running, _operator) = region.ready(0, &region.config()).await;
+    let visitor = visitor(&region, &running);
+    for path in
+        ["/", "/v1/tunnel", "/v1/preflight", "/v1/devices", "/v1/sessions", "/.well-known/est/fullcmc", "/metrics"]
+    {
+        let answer = visitor.get(path).await.unwrap();
+        assert_eq!(answer.code(), (401, "certificateRequired".to_owned()), "{path}");
+        assert!(answer.message().contains("/.well-known/est/simpleenroll"), "a hint");
+    }
+    let upgrade = Request::get("/v1/tunnel").header("host", "outer.example").header("connection", "Upgrade");
+    let upgrade = upgrade.header("upgrade", "websocket").header("sec-websocket-version", "13");
+    let upgrade = upgrade.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==").body(axum::body::Body::empty());
+    assert_eq!(visitor.send(upgrade.unwrap()).await.unwrap().status, StatusCode::UNAUTHORIZED);
+    let answer = visitor.send(enrolment("simplereenroll", None, &request())).await.unwrap();
+    assert_eq!(answer.code(), (401, "certificateRequired".to_owned()));
+    assert!(running.gateway.tunnels.all().is_empty());
+
+    let lists = visitor.get("/v1/crls").await.unwrap();
+    let lists: serde_json::Value = serde_json::from_slice(&lists.body).unwrap();
+    assert_eq!(lists[0]["issuer"], region.ca.authority().fingerprint());
+    let list = visitor.get(lists[0]["href"].as_str().unwrap()).await.unwrap();
+    assert_eq!(list.header("content-type"), "application/pkix-crl");
+    let list = sallyport_pki::revocation::RevocationList::parse(&list.body).unwrap();
+    assert_eq!(list.verify(&region.ca.bundle()).unwrap(), region.ca.authority().fingerprint());
+    assert_eq!(visitor.get("/v1/crls/0000.crl").await.unwrap().status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_without_certificates_leaves_the_door_to_agents() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    let visitor = visitor(&region, &running);
+    let page = || Request::get("/v1/crls").header("host", "outer.example").body(axum::body::Body::empty()).unwrap();
+    let mut crowd = Vec::new();
+    for _ in 0..16 {
+        let mut connection = visitor.connect().await.unwrap();
+        assert_eq!(send(&mut connection, page()).await.unwrap().status, StatusCode::OK);
+        crowd.push(connection);
+    }
+    assert!(visitor.get("/v1/crls").await.is_err(), "the seventeenth of one source gets no answer");
+    let refused = running.gateway.metrics.handshakes_refused.with_label_values(&["outer", "noPlace"]);
+    eventually(WITHIN, "it is counted", async || refused.get() == 1).await;
+    let _agent = Agent::dial(&region.ca, &region.ca.endpoint("lyon", "agent"), &running, "a/0").await.unwrap();
+    operator.reported(|report| report.tunnels.len() == 1).await;
+    crowd.clear();
+    eventually(WITHIN, "places come back", async || visitor.get("/v1/crls").await.is_ok()).await;
+}
