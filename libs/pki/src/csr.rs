@@ -43,7 +43,7 @@ pub fn public_key(der: &[u8]) -> Result<PublicKey, CsrError> {
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CsrError {
-    /// Its key is of a kind we do not certify.
+    /// Its key is of a kind that we do not certify; the source names it.
     #[error("certificate request holds an unacceptable key")]
     Key(#[source] KeyError),
     /// Its signature does not verify with its own key.
@@ -97,7 +97,7 @@ mod tests {
     fn other_keys_sizes_and_tails_are_refused() {
         let ed = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         let der = CertificateParams::default().serialize_request(&ed).unwrap();
-        assert_eq!(public_key(der.der()), Err(CsrError::Key(KeyError::Algorithm)));
+        assert_eq!(public_key(der.der()), Err(CsrError::Key(KeyError::Algorithm { found: "Ed25519" })));
         assert_eq!(public_key(&vec![0x30; MAX_REQUEST_BYTES + 1]), Err(CsrError::TooLarge));
         let mut tail = request(&p256()).unwrap();
         tail.push(0);

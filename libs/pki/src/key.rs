@@ -1,12 +1,15 @@
 //! Private and public keys of the private CA's world: ECDSA on P-256 or P-384, nothing else (BSI TR-02102-2).
 
+mod public;
+
 use std::fmt;
 
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData, SigningKey, SubjectPublicKeyInfo};
-use rustls_pki_types::{PrivateKeyDer, SignatureVerificationAlgorithm, pem::PemObject};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData, SigningKey};
+use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
-use webpki::aws_lc_rs::{ECDSA_P256_SHA256, ECDSA_P384_SHA384};
 use zeroize::{Zeroize, Zeroizing};
+
+pub use public::PublicKey;
 
 /// Which kind of key. P-384 signs about 18 times slower than P-256 and is meant for CAs whose policy asks for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -19,11 +22,11 @@ pub enum KeyAlgorithm {
 }
 
 impl KeyAlgorithm {
-    fn of(algorithm: &rcgen::SignatureAlgorithm) -> Result<Self, KeyError> {
+    fn of(algorithm: &rcgen::SignatureAlgorithm) -> Option<Self> {
         match algorithm {
-            a if a == &PKCS_ECDSA_P256_SHA256 => Ok(Self::EcdsaP256),
-            a if a == &PKCS_ECDSA_P384_SHA384 => Ok(Self::EcdsaP384),
-            _ => Err(KeyError::Algorithm),
+            a if a == &PKCS_ECDSA_P256_SHA256 => Some(Self::EcdsaP256),
+            a if a == &PKCS_ECDSA_P384_SHA384 => Some(Self::EcdsaP384),
+            _ => None,
         }
     }
 }
@@ -62,7 +65,7 @@ impl PrivateKey {
         let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::Unreadable)?;
         let PrivateKeyDer::Pkcs8(_) = key else { return Err(KeyError::Unreadable) };
         let pair = KeyPair::try_from(&key).map_err(|_| KeyError::Unreadable)?;
-        let algorithm = KeyAlgorithm::of(pair.algorithm())?;
+        let algorithm = PublicKey::from_spki_der(&pair.subject_public_key_info())?.algorithm();
         Ok(Self { pair, algorithm })
     }
 
@@ -83,7 +86,7 @@ impl PrivateKey {
 
     /// The public half.
     pub fn public_key(&self) -> PublicKey {
-        PublicKey { spki: self.spki_der(), algorithm: self.algorithm }
+        PublicKey::new(self.spki_der(), self.algorithm)
     }
 
     /// The public half as a DER `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7).
@@ -131,73 +134,15 @@ impl Drop for PrivateKey {
     }
 }
 
-/// A public key of an accepted kind.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PublicKey {
-    spki: Vec<u8>,
-    algorithm: KeyAlgorithm,
-}
-
-impl PublicKey {
-    /// Reads a DER `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7). Whether the point is on its curve is shown only by
-    /// a signature that verifies: take keys from a CSR or a certificate whose signature was checked.
-    ///
-    /// # Errors
-    /// [`KeyError::Algorithm`] for anything but P-256 and P-384; [`KeyError::Unreadable`] for a point of wrong length.
-    pub fn from_spki_der(spki: &[u8]) -> Result<Self, KeyError> {
-        let parsed = SubjectPublicKeyInfo::from_der(spki).map_err(|_| KeyError::Algorithm)?;
-        let algorithm = KeyAlgorithm::of(parsed.algorithm())?;
-        let uncompressed = match algorithm {
-            KeyAlgorithm::EcdsaP256 => 65,
-            KeyAlgorithm::EcdsaP384 => 97,
-        };
-        if parsed.der_bytes().len() != uncompressed {
-            return Err(KeyError::Unreadable);
-        }
-        Ok(Self { spki: spki.to_vec(), algorithm })
-    }
-
-    /// The public half of a CA's key.
-    pub(crate) fn of(key: &dyn AuthorityKey) -> Result<Self, KeyError> {
-        Self::from_spki_der(&key.subject_public_key_info())
-    }
-
-    /// Which kind of key it is.
-    pub fn algorithm(&self) -> KeyAlgorithm {
-        self.algorithm
-    }
-
-    /// The key as a DER `SubjectPublicKeyInfo`.
-    pub fn spki_der(&self) -> &[u8] {
-        &self.spki
-    }
-
-    /// SHA-256 of the `SubjectPublicKeyInfo`, in hex: the same key has the same fingerprint in every certificate.
-    pub fn fingerprint(&self) -> String {
-        crate::hex::sha256(&self.spki)
-    }
-
-    /// Whether the private half made this ASN.1 ECDSA signature over `message`, hashed as the algorithm says.
-    pub(crate) fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
-        let algorithm: &dyn SignatureVerificationAlgorithm = match self.algorithm {
-            KeyAlgorithm::EcdsaP256 => ECDSA_P256_SHA256,
-            KeyAlgorithm::EcdsaP384 => ECDSA_P384_SHA384,
-        };
-        let point = self.subject_public_key_info();
-        point.is_ok_and(|point| algorithm.verify_signature(point.der_bytes(), message, signature).is_ok())
-    }
-
-    pub(crate) fn subject_public_key_info(&self) -> Result<SubjectPublicKeyInfo, KeyError> {
-        SubjectPublicKeyInfo::from_der(&self.spki).map_err(|_| KeyError::Unreadable)
-    }
-}
-
 /// What is wrong with a key. No variant carries key bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Neither P-256 nor P-384.
-    #[error("key is neither ECDSA P-256 nor ECDSA P-384")]
-    Algorithm,
+    #[error("key is {found}; only ECDSA on P-256 or P-384 is taken")]
+    Algorithm {
+        /// What it is instead, by name.
+        found: &'static str,
+    },
     /// The crypto library made no key.
     #[error("key could not be generated")]
     Generate,
@@ -234,13 +179,17 @@ mod tests {
     }
 
     #[test]
-    fn other_algorithms_and_garbage_are_refused() {
-        let ed = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-        assert_eq!(PrivateKey::from_pem(&ed.serialize_pem()).unwrap_err(), KeyError::Algorithm);
-        assert_eq!(PublicKey::from_spki_der(&ed.subject_public_key_info()).unwrap_err(), KeyError::Algorithm);
-        let p521 = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).unwrap();
-        assert!(PrivateKey::from_pem(&p521.serialize_pem()).is_err());
+    fn other_algorithms_are_refused_by_name_and_garbage_too() {
+        for (algorithm, found) in
+            [(&rcgen::PKCS_ED25519, "Ed25519"), (&rcgen::PKCS_ECDSA_P521_SHA512, "ECDSA on P-521")]
+        {
+            let pair = KeyPair::generate_for(algorithm).unwrap();
+            let refused = KeyError::Algorithm { found };
+            assert_eq!(PrivateKey::from_pem(&pair.serialize_pem()).unwrap_err(), refused);
+            assert_eq!(PublicKey::from_spki_der(&pair.subject_public_key_info()).unwrap_err(), refused);
+        }
         assert_eq!(PrivateKey::from_pem("").unwrap_err(), KeyError::Unreadable);
         assert_eq!(PrivateKey::from_pem("not a key").unwrap_err(), KeyError::Unreadable);
+        assert_eq!(PublicKey::from_spki_der(b"not a key").unwrap_err(), KeyError::Unreadable);
     }
 }

@@ -170,7 +170,7 @@ fn what_is_no_ca_is_not_loaded() {
     let load = |certificate: &str, key| Authority::load(1, certificate, key).unwrap_err();
     assert_eq!(load(&ca.certificate_pem(), boxed()), AuthorityError::ForeignKey);
     let ed = Box::new(Foreign(rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap()));
-    assert_eq!(load(&ca.certificate_pem(), ed), AuthorityError::Key(KeyError::Algorithm));
+    assert_eq!(load(&ca.certificate_pem(), ed), AuthorityError::Key(KeyError::Algorithm { found: "Ed25519" }));
     assert_eq!(load(&leaf.pem, again(&own)), AuthorityError::Bundle(BundleError::NotAuthority { position: 1 }));
     let two = ca.certificate_pem() + &other.certificate_pem();
     assert_eq!(load(&two, again(&own)), AuthorityError::Several);
