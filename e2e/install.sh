@@ -13,7 +13,7 @@ names=${SALLYPORT_LAB:-/var/lib/sallyport-lab}/images.env
 helm upgrade --install sallyport charts/sallyport --namespace sallyport-system --create-namespace --take-ownership --wait --timeout 3m \
   --set operator.image.repository="${OPERATOR_IMAGE%:*}" --set operator.image.tag="${OPERATOR_IMAGE##*:}" \
   --set gateway.image.repository="${GATEWAY_IMAGE%:*}" --set gateway.image.tag="${GATEWAY_IMAGE##*:}" \
-  --set 'namespaces.regions={dmz-frankfurt,e2e-api,e2e-ctl,e2e-dmz}' \
+  --set 'namespaces.regions={dmz-frankfurt,e2e-api,e2e-crash-0,e2e-crash-1,e2e-crash-2,e2e-ctl,e2e-dmz}' \
   --set 'namespaces.sites={site-lyon,e2e-api-sites,e2e-ctl-sites,e2e-sites}' >/dev/null
 # A region keeps the image it was created with, so one that an earlier run left is told of the new one.
 if kubectl --namespace e2e-dmz get dmzregion test >/dev/null 2>&1; then

@@ -13,10 +13,6 @@ chart-package: chart ## the chart as an archive in $SALLYPORT_BIN
 	@mkdir -p "$(SALLYPORT_BIN)"
 	@helm package charts/sallyport --destination "$(SALLYPORT_BIN)"
 
-.PHONY: bench-operator
-bench-operator: binaries ## how many objects the operator manages, how fast and in how much memory
-	@$(CLUSTER) e2e/bench/operator.sh
-
 .PHONY: clean
 clean: ## removes build outputs; the lab and its tools stay (make lab-down, make lab-purge)
 	@cargo clean

@@ -9,10 +9,10 @@
 # All objects exist before an issuer starts, so that each is measured from its first certificate to its last. cert-manager's
 # are spread over a hundred namespaces, since it lists a namespace's requests for each certificate.
 #
-#   IDENTITIES=10000 WORKERS="5 50" e2e/bench/ca.sh        WORKERS: of each of cert-manager's controllers
+#   IDENTITIES=10000 WORKERS=5 e2e/bench/ca.sh        WORKERS: of each of cert-manager's controllers; 5 is its default
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-IDENTITIES=${IDENTITIES:-10000} WORKERS=${WORKERS:-5 50} CONCURRENCY=${CONCURRENCY:-32} PARTS=${PARTS:-floor sallyport cert-manager}
+IDENTITIES=${IDENTITIES:-10000} WORKERS=${WORKERS:-5} CONCURRENCY=${CONCURRENCY:-32} PARTS=${PARTS:-floor sallyport cert-manager}
 CACHE=${SALLYPORT_CACHE:-$HOME/.cache/sallyport}
 BENCH=${CARGO_TARGET_DIR:-$CACHE/target}/release/bench_ca
 OUT=docs/benchmarks/ca.csv
@@ -20,7 +20,7 @@ REGION=e2e-api TENANT=e2e-api-sites SYSTEM=sallyport-system
 mapfile -t SPACES < <(seq -f 'bench-cm-%.0f' 0 99)
 work=$(mktemp -d)
 controllers=
-trap 'clean; rm -rf "$work"' EXIT
+trap 'clean false; rm -rf "$work"' EXIT
 
 say() { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
 row() { # WHAT NUMBER SECONDS
@@ -45,7 +45,7 @@ until_there() {
 
 main() {
   cargo build --release --quiet --package sallyport-e2e --bin bench_ca
-  clean
+  clean true
   local part
   for part in $PARTS; do "${part/-/_}"; done
   mkdir -p docs/benchmarks
@@ -151,7 +151,7 @@ cert_manager() {
     until_there 3600 "cert-manager's certificates" all_ready
     read -r first last < <(span_of_ready)
     row "cert-manager $(cd "$module" && basename "$module" | sed 's/.*@//') CA issuer with $workers workers: first issue" "$IDENTITIES" $((last - first))
-    remove_cert_manager
+    remove_cert_manager true
   done
 }
 
@@ -190,7 +190,7 @@ span_of_ready() {
   cm_certificates | jq -r '[.items[].status.conditions[] | select(.type == "Ready") | .lastTransitionTime | fromdateiso8601] | "\(min) \(max)"'
 }
 
-remove_cert_manager() {
+remove_cert_manager() { # WAIT
   if [ -n "$controllers" ]; then
     kill "$controllers" 2>/dev/null || true
     wait "$controllers" 2>/dev/null || true
@@ -198,11 +198,11 @@ remove_cert_manager() {
   controllers=
   kubectl delete crd --ignore-not-found {certificates,certificaterequests,issuers,clusterissuers}.cert-manager.io \
     {challenges,orders}.acme.cert-manager.io >/dev/null
-  kubectl delete namespace "${SPACES[@]}" --ignore-not-found --timeout=600s >/dev/null
+  kubectl delete namespace "${SPACES[@]}" --ignore-not-found --wait="$1" --timeout=900s >/dev/null
 }
 
 # Without the operator: it would revoke ten thousand certificates one by one first.
-clean() {
+clean() { # WAIT
   local kind
   if kubectl get crd tunnelcertificates.sallyport.dev >/dev/null 2>&1; then
     operators 0 2>/dev/null || true
@@ -219,8 +219,8 @@ clean() {
     kubectl --namespace "$REGION" delete dmz,ca --selector bench=1 --ignore-not-found --timeout=120s >/dev/null
     kubectl --namespace "$REGION" delete configmap bench-engineers --ignore-not-found >/dev/null
   fi
-  kubectl delete namespace bench-floor --ignore-not-found >/dev/null
-  remove_cert_manager
+  kubectl delete namespace bench-floor --ignore-not-found --wait="$1" >/dev/null
+  remove_cert_manager "$1"
 }
 
 main
