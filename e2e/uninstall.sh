@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Removes what the tests made. The chart goes too, unless it also serves somebody else's objects, such as the demo's.
 set -euo pipefail
-ours=(e2e-api e2e-dmz e2e-crash-0 e2e-crash-1 e2e-crash-2 e2e-api-sites e2e-sites)
+ours=(e2e-api e2e-dmz e2e-crash-0 e2e-crash-1 e2e-crash-2 e2e-ctl e2e-api-sites e2e-ctl-sites e2e-sites)
 kinds=mdev,tcert,tep,csite,apol,dmz,ca
 
 for namespace in "${ours[@]}"; do

@@ -96,7 +96,7 @@ region() {
   step "region is ready: CA made, two gateways attached and configured" "$TOLD" \
     ready "$REGION_SPACE" dmzregion "$REGION" 180
   step "gateways are those of this build" "kubectl -n $REGION_SPACE describe dmz $REGION" gateways_of_this_build
-  step "the agent's certificate is issued" "$TOLD" ready "$SITE_SPACE" tunnelcertificate "$ENDPOINT" 60
+  step "the hospital's endpoint is known to the gateways" "$TOLD" ready "$SITE_SPACE" tunnelendpoint "$ENDPOINT" 60
 }
 
 objects() {

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Shows Sallyport at work, end to end: a cluster, a region in it, a hospital outside it, an engineer who reaches a scanner
-# there with ssh and a browser's protocol, and everything else refused. It leaves it all running for you to look at; a second
+# there with ssh and a browser's protocol, and everything else refused; the CA rotated and the hospital suspended while the
+# engineer works. It leaves it all running for you to look at; a second
 # run takes what is there and is quick. `demo.sh down` removes what it made.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 . "$DEMO/cluster.sh"
 . "$DEMO/site.sh"
 . "$DEMO/engineer.sh"
+. "$DEMO/authority.sh"
 . "$DEMO/down.sh"
 
 main() {
@@ -23,6 +25,8 @@ up() {
   region
   site
   engineer
+  authority
+  suspension
   no_route
   objects
   where_next
@@ -40,8 +44,8 @@ Done in $SECONDS s. Where to look next, after
   tail -f $STATE/agent.log                # what the hospital's agent does
   # The scanner's page, until it had no traffic for 15 minutes:
   curl --cacert $(site_has CERTIFICATE) --resolve scanner.$SITE:$(port_of_console):127.0.0.1 $(page_url)
-  # The customer says stop: tunnels and sessions are cut at once. The next make demo takes it back.
-  kubectl -n $SITE_SPACE patch csite hospices-rhone --type merge --patch '{"spec": {"suspended": true}}'
+  # What happened to the CA, and who would be cut if the old one were dropped now.
+  sallyportctl ca history $AUTHORITY -n $REGION_SPACE; sallyportctl ca status $AUTHORITY -n $REGION_SPACE
   make demo-down                                          # removes the demo; the lab stays
 END
 }

@@ -23,6 +23,8 @@ down() {
 
 end_processes() {
   end console
+  end open-ssh
+  end copy
   end agent
 }
 

@@ -23,8 +23,7 @@ engineer() {
 configuration() {
   umask 077
   mkdir -p "$ENGINEER"
-  kubectl --namespace "$REGION_SPACE" get configmap "$REGION-trust" --output json |
-    jq --exit-status --raw-output '.data["ca.crt"]' >"$ENGINEER/region-ca.crt"
+  region_trust >"$ENGINEER/region-ca.crt"
   sallyportctl config set "$REGION" --server "https://$INNER_HOST" --address "$(node_ip):$(node_port inner)" \
     --certificate "$PKI/ada.crt" --key "$PKI/ada.key" --trust "$ENGINEER/region-ca.crt"
   sallyportctl whoami

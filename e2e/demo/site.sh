@@ -7,7 +7,8 @@ AGENT=$STATE/agent
 site() {
   title "The hospital, outside the cluster"
   step "a site: agent's host and scanner, in network namespaces" "$LAB_SCRIPTS/netns.sh show $SITE" site_up
-  step "certificate, key and CA handed over as files, mode 0600" "$AGENT" hand_over
+  step "the agent's configuration, and what the hospital itself allows" "$AGENT" configure_agent
+  show "sallyportctl enrol token $SITE_SPACE/$ENDPOINT, and at the site: sallyport-agent enrol" "$AGENT" enrol
   show "sallyport-agent check" "$AGENT/agent.yaml" check
   step "sallyport-agent run" "$STATE/agent.log" run_agent
   step "two tunnels, one to each gateway" "$STATE/agent.log; kubectl -n $SITE_SPACE describe tep $ENDPOINT" connected
@@ -42,17 +43,9 @@ END
 # site_has IP|USER|KEY|KNOWN_HOSTS|CERTIFICATE: of the device.
 site_has() { "$LAB_SCRIPTS/netns.sh" show "$SITE" | sed -n "s/^SITE_DEVICE_$1=//p"; }
 
-hand_over() {
-  local secret file
+configure_agent() {
   umask 077
   mkdir -p "$AGENT/state"
-  secret=$(kubectl --namespace "$SITE_SPACE" get tunnelcertificate "$ENDPOINT" --output 'jsonpath={.spec.secretName}')
-  for file in tls.crt tls.key ca.crt; do
-    kubectl --namespace "$SITE_SPACE" get secret "$secret" --output json |
-      jq --exit-status --raw-output --arg file "$file" '.data[$file]' | base64 -d >"$AGENT/$file.part"
-    # Unchanged files stay; changed ones are noticed by a running agent.
-    if cmp -s "$AGENT/$file.part" "$AGENT/$file"; then rm "$AGENT/$file.part"; else mv "$AGENT/$file.part" "$AGENT/$file"; fi
-  done
   cat >"$AGENT/agent.yaml" <<END
 gateway: {host: $OUTER_HOST, port: $(node_port outer)}
 certificate: $AGENT/tls.crt
@@ -66,6 +59,30 @@ admin: 127.0.0.1:9464
 END
   echo "allow: [{host: 10.77.0.10, ports: [22, 443]}]" >"$AGENT/allow.yaml"
 }
+
+# The key is made here and stays here. One that still counts is kept.
+enrol() {
+  local answer
+  if counts; then
+    echo "the certificate of an earlier run still counts"
+    return
+  fi
+  umask 077
+  rm -f "$AGENT"/{tls.crt,tls.key,ca.crt}
+  answer=$(sallyportctl enrol token "$SITE_SPACE/$ENDPOINT" --output json)
+  jq --raw-output .token <<<"$answer" >"$AGENT/token"
+  in_site agent "$BIN/sallyport-agent" enrol --config "$AGENT/agent.yaml" --endpoint "$SITE_SPACE/$ENDPOINT" \
+    --fingerprint "$(jq --raw-output .fingerprint <<<"$answer")" --token-file "$AGENT/token"
+  rm "$AGENT/token"
+}
+
+counts() {
+  local serial
+  [ -s "$AGENT/tls.crt" ] && openssl verify -CAfile <(region_trust) "$AGENT/tls.crt" >/dev/null 2>&1 || return 1
+  serial=$(openssl x509 -in "$AGENT/tls.crt" -noout -serial)
+  [ "$(kubectl --namespace "$SITE_SPACE" get tunnelcertificate "$ENDPOINT" --output 'jsonpath={.status.serial}')" = "$(tr '[:upper:]' '[:lower:]' <<<"${serial#serial=}")" ]
+}
+region_trust() { kubectl --namespace "$REGION_SPACE" get configmap "$REGION-trust" --output json | jq --raw-output '.data["ca.crt"]'; }
 
 check() { in_site agent "$BIN/sallyport-agent" check --config "$AGENT/agent.yaml"; }
 
