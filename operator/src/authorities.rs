@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,11 +13,15 @@ use sallyport_pki::profile::Profile;
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_runtime::tls::KeyMaterial;
 
+use crate::custody::ring::Ring;
+
 /// The CAs that somebody may be told to trust, by name of their `CertificateAuthority`.
 #[derive(Debug, Default)]
 pub struct Authorities {
     signers: RwLock<BTreeMap<ObjectKey, Arc<Signer>>>,
     versions: AtomicU64,
+    rings: RwLock<BTreeMap<ObjectKey, Arc<Ring>>>,
+    conflicts: Mutex<BTreeSet<ObjectKey>>,
 }
 
 /// One CA as its users see it: whom to trust, what is revoked, and who signs.
@@ -51,6 +55,8 @@ pub struct Issuing {
     pub number: u32,
     /// SHA-256 of its certificate, in hex.
     pub fingerprint: String,
+    /// Since when it signs.
+    pub since: Timestamp,
 }
 
 /// A certificate revocation list.
@@ -62,7 +68,7 @@ pub struct List {
     pub number: u64,
     /// After this it counts for nothing, and doors that need it are closed.
     pub next_update: Timestamp,
-    /// Serial numbers on it, in lower-case hexadecimal.
+    /// Serial numbers on it, in lower-case hexadecimal, which its ConfigMap remembers too: none of them can be forgotten.
     pub serials: BTreeSet<String>,
     /// DER.
     pub der: Vec<u8>,
@@ -87,15 +93,45 @@ impl Authorities {
 
     /// A CA is gone.
     pub fn remove(&self, key: &ObjectKey) -> bool {
+        self.forget_ring(key);
         self.signers.write().unwrap_or_else(PoisonError::into_inner).remove(key).is_some()
     }
 }
 
+impl Authorities {
+    /// A CA's keys, as they were last read.
+    pub(crate) fn ring(&self, key: &ObjectKey) -> Option<Arc<Ring>> {
+        self.rings.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// A CA's keys, as they are now.
+    pub(crate) fn keep_ring(&self, key: &ObjectKey, ring: Ring) -> Arc<Ring> {
+        let ring = Arc::new(ring);
+        self.rings.write().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), ring.clone());
+        ring
+    }
+
+    /// A CA's keys have changed.
+    pub(crate) fn forget_ring(&self, key: &ObjectKey) {
+        self.rings.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// Somebody else wrote the object first: what the cache says of it is not what it is.
+    pub(crate) fn note_conflict(&self, key: &ObjectKey) {
+        self.conflicts.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+    }
+
+    /// Whether that is so, and forgets it.
+    pub(crate) fn take_conflict(&self, key: &ObjectKey) -> bool {
+        self.conflicts.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
+    }
+}
+
 impl Issuing {
-    /// Of a loaded generation.
-    pub fn of(authority: Arc<Authority>) -> Self {
+    /// Of a loaded generation that has signed since then.
+    pub fn of(authority: Arc<Authority>, since: Timestamp) -> Self {
         let generation = authority.generation();
-        Self { authority, number: generation.number, fingerprint: generation.fingerprint }
+        Self { authority, number: generation.number, fingerprint: generation.fingerprint, since }
     }
 }
 
@@ -145,7 +181,7 @@ impl Signer {
 
     fn is_same(&self, other: &Self) -> bool {
         let outline = |s: &Self| {
-            let signs = s.issuing.as_ref().map(|issuing| issuing.fingerprint.clone());
+            let signs = s.issuing.as_ref().map(|issuing| (issuing.fingerprint.clone(), issuing.since));
             (signs, s.trust.clone(), s.sequence, s.generations.clone(), s.renew_within)
         };
         outline(self) == outline(other) && self.lists == other.lists
@@ -154,7 +190,8 @@ impl Signer {
     /// A CA of one generation, with no revocation list.
     #[cfg(test)]
     pub(crate) fn alone(authority: Authority) -> Self {
-        let (bundle, issuing) = (authority.bundle(), Issuing::of(Arc::new(authority)));
+        let since = authority.not_before();
+        let (bundle, issuing) = (authority.bundle(), Issuing::of(Arc::new(authority), since));
         Self {
             trust: bundle.to_pem(),
             digest: bundle.digest(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -50,6 +51,9 @@ pub struct Run {
     /// Lease that decides which replica works, in the operator's namespace.
     #[arg(long, env = "SALLYPORT_LEASE_NAME", default_value = "sallyport-operator")]
     pub lease_name: String,
+    /// PKCS#11 module (a shared library) for keys of CAs that are kept in a token (spec.custody.pkcs11).
+    #[arg(long, env = "SALLYPORT_PKCS11_MODULE")]
+    pub pkcs11_module: Option<PathBuf>,
     /// json or text.
     #[arg(long, env = "SALLYPORT_LOG_FORMAT", default_value = "json")]
     pub log_format: String,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use kube::Client;
 use kube::runtime::events::Recorder;
@@ -12,9 +13,13 @@ use crate::authorities::Authorities;
 use crate::cli::Run;
 use crate::control::links::Links;
 use crate::control::publisher::Publisher;
+use crate::custody::Custody;
 use crate::kinds::Kind;
+use crate::lease::Fence;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::reconcile::authority::ClusterBundles;
 use crate::report::Written;
 use crate::world::World;
 
@@ -32,12 +37,20 @@ pub struct Context {
     pub world: World,
     /// What is to be looked at, by kind.
     pub queues: BTreeMap<Kind, Queue>,
-    /// The CAs that can sign.
+    /// The CAs, with their keys.
     pub authorities: Authorities,
+    /// Where their keys are kept.
+    pub custody: Custody,
+    /// What is known of `ClusterTrustBundle`s.
+    pub cluster_bundles: ClusterBundles,
+    /// Whether this process leads.
+    pub fence: Fence,
     /// What gateways said.
     pub links: Links,
     /// What gateways are told.
     pub publisher: Publisher,
+    /// What it remembers for a while.
+    pub memory: Memory,
     /// Events.
     pub recorder: Recorder,
     /// Metrics.
@@ -54,6 +67,13 @@ impl Context {
     /// refers to it is then left alone, status and finalizers included.
     pub fn is_anothers(&self, region: &ObjectKey) -> bool {
         !self.for_regions.contains(&region.namespace) && self.world.regions.get(region).is_some()
+    }
+
+    /// Look at an object within this time: for what comes by the thousand and is not urgent.
+    pub fn wake_within(&self, kind: Kind, key: ObjectKey, delay: Duration) {
+        if let Some(queue) = self.queues.get(&kind) {
+            queue.add_after(key, delay);
+        }
     }
 
     /// Look at an object soon.

@@ -8,7 +8,7 @@ mod driver;
 
 use std::time::Duration;
 
-pub use driver::{Elector, Leading, LeaseError};
+pub use driver::{Elector, Fence, Leading, LeaseError};
 
 /// A lease that has not changed for this long may be taken over. An operator may be away this long without harm: the
 /// data plane does not wait for it (I9), but a revocation does.

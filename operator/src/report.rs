@@ -42,27 +42,63 @@ pub async fn status<K: Ours>(ctx: &Context, object: &K, new: K::Status) -> Resul
     if let Some(wait) = too_soon(ctx, object, &new, &key) {
         return Ok(Some(wait));
     }
-    let what = format!("write status of {} {key}", K::KIND.label());
-    let body = json!({
-        "apiVersion": K::api_version(&()), "kind": K::kind(&()),
-        "metadata": { "name": key.name, "namespace": key.namespace, "uid": object.meta().uid },
-        "status": new,
-    });
-    let api: Api<K> = Api::namespaced(ctx.client.clone(), &key.namespace);
-    let parameters = PatchParams::apply(&K::KIND.manager()).force();
-    ctx.metrics.writes.with_label_values(&[K::KIND.label(), "status"]).inc();
-    let mut written = match api.patch_status(&key.name, &parameters, &Patch::Apply(&body)).await {
-        Ok(written) => written,
+    match write(ctx, object, &new, Over::ThisObject).await {
+        Ok(_) => {}
         // It was deleted, or deleted and made anew, in the meantime: its successor has its own turn.
-        Err(error) if matches!(crate::error::code(&error), Some(404 | 409)) => return Ok(None),
-        Err(error) => return Err(Error::api(what)(error)),
-    };
-    crate::intake::strip(written.meta_mut());
-    K::cache(&ctx.world).put(written);
+        Err(error) if error.is_gone() || error.is_conflict() => return Ok(None),
+        Err(error) => return Err(error),
+    }
     if let Some(ready) = ready_changed(object.status(), &new) {
         event(ctx, object, ready).await;
     }
     Ok(None)
+}
+
+/// The same, over exactly the version that was read: for a status that is a memory. That somebody wrote in between is an
+/// error ([`Error::is_conflict`]).
+pub async fn guarded<K: Ours>(ctx: &Context, object: &K, new: K::Status) -> Result<Option<Duration>, Error> {
+    if !needs_write(object.status(), &new) {
+        return Ok(None);
+    }
+    if let Some(wait) = too_soon(ctx, object, &new, &ObjectKey::of(object)) {
+        return Ok(Some(wait));
+    }
+    write(ctx, object, &new, Over::ThisVersion).await?;
+    if let Some(ready) = ready_changed(object.status(), &new) {
+        event(ctx, object, ready).await;
+    }
+    Ok(None)
+}
+
+/// Over what a status is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Whatever its version.
+    ThisObject,
+    /// Nothing but the version that was read.
+    ThisVersion,
+}
+
+/// Writes a status now, and remembers the object as it is after that.
+pub async fn write<K: Ours>(ctx: &Context, object: &K, new: &K::Status, over: Over) -> Result<K, Error> {
+    let key = ObjectKey::of(object);
+    let what = format!("write status of {} {key}", K::KIND.label());
+    let mut body = json!({
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()),
+        "metadata": { "name": key.name, "namespace": key.namespace, "uid": object.meta().uid },
+        "status": new,
+    });
+    if over == Over::ThisVersion {
+        body["metadata"]["resourceVersion"] = json!(object.meta().resource_version);
+    }
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), &key.namespace);
+    let parameters = PatchParams::apply(&K::KIND.manager()).force();
+    ctx.metrics.writes.with_label_values(&[K::KIND.label(), "status"]).inc();
+    let written = api.patch_status(&key.name, &parameters, &Patch::Apply(&body)).await;
+    let mut written = written.map_err(Error::api(what))?;
+    crate::intake::strip(written.meta_mut());
+    K::cache(&ctx.world).put(written.clone());
+    Ok(written)
 }
 
 fn too_soon<K: Ours>(ctx: &Context, object: &K, new: &K::Status, key: &ObjectKey) -> Option<Duration> {
@@ -95,13 +131,18 @@ fn flips<K: Ours>(object: &K, new: &K::Status) -> bool {
 }
 
 async fn event<K: Ours>(ctx: &Context, object: &K, ready: &Condition) {
-    let fine = ready.status == "True";
-    let key = ObjectKey::of(object);
+    let type_ = if ready.status == "True" { EventType::Normal } else { EventType::Warning };
     tracing::info!(ready = ready.status, reason = ready.reason, "{}", ready.message);
+    tell(ctx, object, type_, &ready.reason, &ready.message).await;
+}
+
+/// Records an Event about an object. One that cannot be recorded keeps nobody from anything.
+pub async fn tell<K: Ours>(ctx: &Context, object: &K, type_: EventType, reason: &str, note: &str) {
+    let key = ObjectKey::of(object);
     let event = Event {
-        type_: if fine { EventType::Normal } else { EventType::Warning },
-        reason: ready.reason.clone(),
-        note: Some(ready.message.chars().take(MAX_NOTE / 4).collect()),
+        type_,
+        reason: reason.to_owned(),
+        note: Some(note.chars().take(MAX_NOTE / 4).collect()),
         action: "Reconcile".to_owned(),
         secondary: None,
     };

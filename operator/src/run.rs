@@ -18,10 +18,13 @@ use crate::cli::Run;
 use crate::context::{Context, Shared};
 use crate::control::links::Links;
 use crate::control::publisher::{self, Publisher};
+use crate::custody::Custody;
 use crate::kinds::Kind;
-use crate::lease::{Elector, Leading, LeaseError};
+use crate::lease::{Elector, Fence, Leading, LeaseError};
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::reconcile::authority::{self, ClusterBundles};
 use crate::world::World;
 use crate::{reconcile, sources};
 
@@ -54,7 +57,7 @@ async fn lead(flags: Run, client: Client, metrics: Metrics, stop: &CancellationT
         () = stop.cancelled() => return Ok(()),
     };
     metrics.leader.set(1);
-    let ctx = context(flags, client, metrics);
+    let ctx = context(flags, client, metrics, leading.fence());
     let lost = work(&ctx, &mut leading, stop).await;
     ctx.metrics.leader.set(0);
     match lost {
@@ -75,6 +78,7 @@ async fn work(ctx: &Shared, leading: &mut Leading, stop: &CancellationToken) -> 
         sources::seen(&shared).await;
         tracing::info!("everything has been seen");
         reconcile::authorities(&shared).await;
+        authority::sweep(&shared).await;
         begin(&shared);
         tokio::join!(publisher::run(shared.clone()), reconcile::work(shared));
     });
@@ -101,21 +105,25 @@ fn begin(ctx: &Context) {
     wake(Kind::AccessPolicy, all.policies.keys().cloned().collect());
 }
 
-fn context(flags: Run, client: Client, metrics: Metrics) -> Shared {
+fn context(flags: Run, client: Client, metrics: Metrics, fence: Fence) -> Shared {
     let reporter = Reporter { controller: "sallyport-operator".to_owned(), instance: Some(flags.pod_name.clone()) };
     Arc::new(Context {
         for_regions: flags.for_regions(),
         for_secrets: flags.for_secrets(),
-        flags,
         world: World::default(),
         queues: Kind::ALL.into_iter().map(|kind| (kind, Queue::default())).collect(),
         authorities: Authorities::default(),
+        custody: Custody::new(flags.pkcs11_module.clone()),
+        cluster_bundles: ClusterBundles::default(),
+        fence,
         links: Links::new(Timestamp::now()),
         publisher: Publisher::default(),
+        memory: Memory::default(),
         recorder: Recorder::new(client.clone(), reporter),
         client,
         metrics,
         written: Mutex::new(HashMap::new()),
+        flags,
     })
 }
 

@@ -170,7 +170,12 @@ fn pods(ctx: &Shared, tasks: &mut JoinSet<()>, namespace: &str) {
 fn owner(ctx: &Context, namespace: &str, metadata: &kube::api::ObjectMeta) {
     for kind in [Kind::DmzRegion, Kind::CertificateAuthority, Kind::TunnelCertificate] {
         if let Some(name) = labels::controller_of(metadata, kind.label()) {
-            ctx.wake(kind, ObjectKey::new(namespace, name));
+            let key = ObjectKey::new(namespace, name);
+            if kind == Kind::DmzRegion {
+                // Its bootstrap certificate and the bundle beside it are facts of a rotation.
+                wake::authority_of(ctx, &key);
+            }
+            ctx.wake(kind, key);
         }
     }
     // The Secret of an authority has no owner, so that it outlives a mistake.

@@ -1,9 +1,15 @@
 //! Who has to look again when something changes. Every reference between objects is followed here, backwards.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sallyport_api::common::Enforcement;
 use sallyport_api::{
     AccessPolicy, CertificateAuthority, CustomerSite, Device, DmzRegion, TunnelCertificate, TunnelEndpoint,
 };
 use sallyport_plan::catalogue::{ObjectKey, region_key};
+use sallyport_plan::revocation::{authority_of as authority_of_certificate, is_revoked};
 
 use crate::cache::Changed;
 use crate::context::Context;
@@ -12,6 +18,13 @@ use crate::kinds::Kind;
 /// A region: its sites, policies, and what its gateways are told.
 pub fn region(ctx: &Context, change: &Changed<DmzRegion>) {
     ctx.wake(Kind::DmzRegion, change.key.clone());
+    let holds = |region: &DmzRegion| {
+        let gateways = region.status.iter().flat_map(|status| &status.gateways);
+        gateways.map(|gateway| (gateway.trust_digest.clone(), gateway.certificates.clone())).collect::<Vec<_>>()
+    };
+    if !only_status(change, |region| (region.metadata.generation, holds(region))) {
+        authority_of(ctx, &change.key);
+    }
     if only_status(change, |r| (r.metadata.generation, r.metadata.deletion_timestamp.is_some())) {
         return;
     }
@@ -28,6 +41,8 @@ pub fn region(ctx: &Context, change: &Changed<DmzRegion>) {
 
 /// A site: its endpoints and devices, and what gateways are told.
 pub fn site(ctx: &Context, change: &Changed<CustomerSite>) {
+    let suspended = change.new.as_ref().is_some_and(|site| site.spec.suspended);
+    ctx.memory.withdrawn(Kind::CustomerSite, &change.key, suspended, Timestamp::now());
     ctx.wake(Kind::CustomerSite, change.key.clone());
     let outline =
         |s: &CustomerSite| (s.metadata.generation, s.metadata.deletion_timestamp.is_some(), s.metadata.labels.clone());
@@ -54,6 +69,13 @@ fn members_of_site(ctx: &Context, site: &ObjectKey) {
 /// An endpoint: its site, devices and certificates, and what gateways are told.
 pub fn endpoint(ctx: &Context, change: &Changed<TunnelEndpoint>) {
     ctx.wake(Kind::TunnelEndpoint, change.key.clone());
+    let holds = |endpoint: &TunnelEndpoint| {
+        let status = endpoint.status.as_ref();
+        status.map(|status| (status.agent.clone(), status.tunnels.is_empty()))
+    };
+    if !only_status(change, holds) {
+        authority_of_endpoint(ctx, &change.key);
+    }
     if only_status(change, |e| (e.metadata.generation, e.metadata.deletion_timestamp.is_some())) {
         return;
     }
@@ -94,6 +116,8 @@ fn certificates_of(ctx: &Context, endpoint: &ObjectKey) {
 
 /// A device: its site's counts, and what gateways are told.
 pub fn device(ctx: &Context, change: &Changed<Device>) {
+    let suspended = change.new.as_ref().is_some_and(|device| device.spec.suspended);
+    ctx.memory.withdrawn(Kind::Device, &change.key, suspended, Timestamp::now());
     ctx.wake(Kind::Device, change.key.clone());
     let outline =
         |d: &Device| (d.metadata.generation, d.metadata.deletion_timestamp.is_some(), d.metadata.labels.clone());
@@ -116,9 +140,92 @@ pub fn policy(ctx: &Context, change: &Changed<AccessPolicy>) {
     }
 }
 
-/// A certificate.
+/// A certificate: the others that want its Secret, and, once it is revoked, the authority that signs the list.
 pub fn certificate(ctx: &Context, change: &Changed<TunnelCertificate>) {
     ctx.wake(Kind::TunnelCertificate, change.key.clone());
+    let is = |certificate: &Option<Arc<TunnelCertificate>>| certificate.as_ref().is_some_and(|c| is_revoked(c));
+    ctx.memory.withdrawn(Kind::TunnelCertificate, &change.key, is(&change.new), Timestamp::now());
+    let issued = |certificate: &TunnelCertificate| {
+        certificate
+            .status
+            .as_ref()
+            .map(|status| (status.serial.clone(), status.issuer_generation, status.earlier.len()))
+    };
+    if !only_status(change, issued) {
+        let endpoint = change.old.iter().chain(&change.new).next().map(|c| c.spec.endpoint_ref.name.clone());
+        authority_of_endpoint(ctx, &ObjectKey::new(&change.key.namespace, endpoint.unwrap_or_default()));
+    }
+    if is(&change.new) && !is(&change.old) {
+        let authority = change.new.as_ref().and_then(|new| authority_of_certificate(new, &ctx.world.catalogue()));
+        authority.into_iter().for_each(|authority| ctx.wake(Kind::CertificateAuthority, authority));
+    }
+    if change.old.is_none() || change.new.is_none() {
+        same_secret(ctx, change);
+    }
+}
+
+/// Of several that want one Secret the first gets it, so the others look again when one comes or goes.
+fn same_secret(ctx: &Context, change: &Changed<TunnelCertificate>) {
+    let secret = change.old.iter().chain(&change.new).find_map(|certificate| certificate.spec.secret_name.clone());
+    let Some(secret) = secret else { return };
+    let certificates = ctx.world.certificates.snapshot();
+    let others = certificates.iter().filter(|(key, other)| {
+        key.namespace == change.key.namespace && other.spec.secret_name.as_deref() == Some(secret.as_str())
+    });
+    others.for_each(|(key, _)| ctx.wake(Kind::TunnelCertificate, key.clone()));
+}
+
+/// Facts of a rotation come by the thousand when a fleet acknowledges, and none of them is urgent; each look at an
+/// authority counts all of them.
+const FACTS: Duration = Duration::from_millis(200);
+
+/// The authority of a region: what its gateways or agents hold or trust has changed.
+pub fn authority_of(ctx: &Context, region: &ObjectKey) {
+    if let Some(object) = ctx.world.regions.get(region) {
+        let authority = ObjectKey::new(&region.namespace, &object.spec.certificate_authority_ref.name);
+        ctx.wake_within(Kind::CertificateAuthority, authority, FACTS);
+    }
+}
+
+/// Certificates that are revoked and wait for the gateways to say so.
+pub fn revoked(ctx: &Context, region: &ObjectKey) {
+    let Some(object) = ctx.world.regions.get(region) else { return };
+    let authority = ObjectKey::new(&region.namespace, &object.spec.certificate_authority_ref.name);
+    revoked_of(ctx, &authority);
+}
+
+/// The same, of all regions of an authority.
+pub fn revoked_of(ctx: &Context, authority: &ObjectKey) {
+    let (all, certificates) = (ctx.world.catalogue(), ctx.world.certificates.snapshot());
+    let waiting = certificates.iter().filter(|(_, certificate)| {
+        let enforcement = certificate.status.as_ref().and_then(|status| status.revocation.as_ref());
+        let enforced = enforcement.is_some_and(|enforcement| enforcement.enforced.is_some());
+        let leaving = certificate.metadata.deletion_timestamp.is_some();
+        is_revoked(certificate) && (leaving || !enforced)
+    });
+    for (key, certificate) in waiting {
+        if authority_of_certificate(certificate, &all).as_ref() == Some(authority) {
+            ctx.wake(Kind::TunnelCertificate, key.clone());
+        }
+    }
+}
+
+/// Sites and devices that are suspended and wait for the gateways to say so.
+pub fn suspended(ctx: &Context, region: &ObjectKey) {
+    let all = ctx.world.catalogue();
+    let waits = |suspension: Option<&Enforcement>| suspension.is_none_or(|suspension| suspension.enforced.is_none());
+    for (site_key, site) in all.sites_of(region) {
+        if site.spec.suspended && waits(site.status.as_ref().and_then(|status| status.suspension.as_ref())) {
+            ctx.wake(Kind::CustomerSite, site_key.clone());
+        }
+    }
+    for (key, device) in all.devices.iter().filter(|(_, device)| device.spec.suspended) {
+        let site = all.sites.get(&ObjectKey::new(&key.namespace, &device.spec.site_ref.name));
+        let here = site.is_some_and(|site| region_key(site) == *region);
+        if here && waits(device.status.as_ref().and_then(|status| status.suspension.as_ref())) {
+            ctx.wake(Kind::Device, key.clone());
+        }
+    }
 }
 
 /// A certificate authority.
@@ -144,22 +251,15 @@ pub fn users_of_authority(ctx: &Context, authority: &ObjectKey) {
             }
         }
     }
-}
-
-/// The authority of a region: somebody who is vouched for acknowledged, attached, went away, or uses another certificate.
-pub fn authority_of_region(ctx: &Context, region: &ObjectKey) {
-    if let Some(object) = ctx.world.regions.get(region) {
-        let name = &object.spec.certificate_authority_ref.name;
-        ctx.wake(Kind::CertificateAuthority, ObjectKey::new(&region.namespace, name));
-    }
+    revoked_of(ctx, authority);
 }
 
 /// The authority of an endpoint: its agent uses or trusts something else, or a certificate of it was issued, revoked or
 /// deleted.
-pub fn authority_of_endpoint(ctx: &Context, endpoint: &ObjectKey) {
+fn authority_of_endpoint(ctx: &Context, endpoint: &ObjectKey) {
     let site = ctx.world.endpoints.get(endpoint).map(|e| ObjectKey::new(&endpoint.namespace, &e.spec.site_ref.name));
     if let Some(site) = site.and_then(|site| ctx.world.sites.get(&site)) {
-        authority_of_region(ctx, &region_key(&site));
+        authority_of(ctx, &region_key(&site));
     }
 }
 

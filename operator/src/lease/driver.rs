@@ -1,5 +1,7 @@
 //! The lease on the API server.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,6 +30,32 @@ pub struct Elector {
 pub struct Leading {
     elector: Elector,
     renewed_at: Duration,
+    fence: Fence,
+}
+
+/// Whether this process leads at this moment. A process that was stopped and goes on finds its lease over before anybody
+/// has told it so; what must not be written twice is asked here just before it is written. Clones share what they know.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    began: Instant,
+    renewed_at: Arc<AtomicU64>,
+}
+
+impl Fence {
+    fn new(began: Instant, renewed_at: Duration) -> Self {
+        let fence = Self { began, renewed_at: Arc::default() };
+        fence.renew(renewed_at);
+        fence
+    }
+
+    /// Whether this process may write.
+    pub fn holds(&self) -> bool {
+        may_go_on(Duration::from_millis(self.renewed_at.load(Ordering::SeqCst)), self.began.elapsed())
+    }
+
+    fn renew(&self, at: Duration) {
+        self.renewed_at.store(u64::try_from(at.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
 }
 
 impl Elector {
@@ -43,7 +71,8 @@ impl Elector {
             match self.step().await {
                 Ok(Some(renewed_at)) => {
                     tracing::info!(lease = self.name, holder = self.me, "leading");
-                    return Leading { elector: self, renewed_at };
+                    let fence = Fence::new(self.began, renewed_at);
+                    return Leading { elector: self, renewed_at, fence };
                 }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(lease = self.name, reason = %error, "lease"),
@@ -109,13 +138,21 @@ impl Elector {
 }
 
 impl Leading {
+    /// Asks, from anywhere, whether this process leads.
+    pub fn fence(&self) -> Fence {
+        self.fence.clone()
+    }
+
     /// Renews until it fails; this process must then end at once. Safe to drop.
     pub async fn hold(&mut self) -> LeaseError {
         loop {
             tokio::time::sleep(PERIOD).await;
             let left = (self.renewed_at + DEADLINE).saturating_sub(self.elector.began.elapsed());
             match timeout(left, self.elector.step()).await {
-                Ok(Ok(Some(renewed_at))) => self.renewed_at = renewed_at,
+                Ok(Ok(Some(renewed_at))) => {
+                    self.renewed_at = renewed_at;
+                    self.fence.renew(renewed_at);
+                }
                 Ok(Ok(None)) if self.elector.is_taken() => return LeaseError::Taken,
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => tracing::warn!(lease = self.elector.name, reason = %error, "lease is not renewed"),
@@ -166,4 +203,22 @@ pub enum LeaseError {
     /// Somebody else holds it.
     #[error("another replica took the lease")]
     Taken,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_was_stopped_finds_its_lease_over() {
+        let fence = Fence::new(Instant::now(), Duration::ZERO);
+        let shared = fence.clone();
+        tokio::time::advance(DEADLINE - Duration::from_secs(1)).await;
+        assert!(shared.holds());
+        fence.renew(Duration::from_secs(5));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(shared.holds());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(!shared.holds() && !fence.holds());
+    }
 }
