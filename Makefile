@@ -20,6 +20,8 @@ export PATH := $(PATH):$(CACHE)/bin
 CLUSTER = KUBECONFIG="$${KUBECONFIG:-$(LAB)/admin.kubeconfig}"
 # crdgen is a feature, so that the library stays lean; checks and tests want it.
 FEATURES := --features sallyport-api/crdgen
+# Keys in a PKCS#11 token: not in the static images, but checked and tested.
+PKCS11 := --features sallyport-operator/pkcs11
 
 include $(wildcard make/*.mk)
 

@@ -6,7 +6,7 @@ fmt: ## formats all Rust code
 
 .PHONY: lint
 lint: ## clippy on everything; a warning fails
-	@cargo clippy --workspace --all-targets $(FEATURES) --quiet -- --deny warnings
+	@cargo clippy --workspace --all-targets $(FEATURES) $(PKCS11) --quiet -- --deny warnings
 
 .PHONY: check-each
 check-each: ## each crate alone, so that none lives off another's features

@@ -12,10 +12,16 @@ test: ## everything: checks, unit tests, a cluster, images, and the tests agains
 	@$(MAKE) test-e2e
 	@$(MAKE) test-clean
 
+.PHONY: unit-tools
+unit-tools: ## SoftHSM, in whose token the tests keep a CA's key (Debian: installed if you are root)
+	@command -v softhsm2-util >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get install --yes --no-install-recommends softhsm2 >/dev/null; } || { \
+	  echo "error: softhsm2-util is not installed"; echo "  remedy: apt-get install softhsm2"; exit 1; } >&2
+
 .PHONY: test-unit
-test-unit: ## every test that needs no cluster
+test-unit: unit-tools ## every test that needs no cluster
 	@echo "== unit tests"
-	@cargo test --workspace --exclude sallyport-e2e $(FEATURES)
+	@cargo test --workspace --exclude sallyport-e2e $(FEATURES) $(PKCS11)
 	@cargo test --package sallyport-e2e --lib --test 'lint_*'
 
 .PHONY: test-api
