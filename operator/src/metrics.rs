@@ -22,6 +22,10 @@ pub struct Metrics {
     pub refused: IntCounterVec,
     /// By profile and result (`issued`, `refused`).
     pub certificates: IntCounterVec,
+    /// Requests of endpoints for certificates, by result.
+    pub enrolments: IntCounterVec,
+    /// From the change of an object until it is enforced, by kind.
+    pub enforced: HistogramVec,
     /// Compiling and signing a region's configuration.
     pub compile: HistogramVec,
     /// Whether this replica works.
@@ -76,6 +80,17 @@ impl Metrics {
                 "sallyport_operator_certificates_total",
                 "Certificates asked for, by profile and result.",
                 &["profile", "result"],
+            ),
+            enrolments: registry.counter_vec(
+                "sallyport_operator_enrolments_total",
+                "Requests of endpoints for certificates, by result: enrolled, renewed, or why not.",
+                &["result"],
+            ),
+            enforced: registry.histogram_vec(
+                "sallyport_operator_enforce_duration_seconds",
+                "Time from seeing a revocation or suspension until every gateway has cut, by kind.",
+                &["kind"],
+                SECONDS,
             ),
             compile: registry.histogram_vec(
                 "sallyport_operator_compile_duration_seconds",

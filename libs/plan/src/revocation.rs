@@ -1,5 +1,7 @@
 //! Which certificates belong on a revocation list, and when a `TunnelCertificate` that is being deleted may go.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use sallyport_api::TunnelCertificate;
 use sallyport_api::tunnel_certificate::RevocationReason;
@@ -68,6 +70,14 @@ pub fn of_authority(
 /// Serial numbers of an object's certificates that have not expired.
 pub fn serials(certificate: &TunnelCertificate, now: Timestamp) -> Vec<String> {
     issued(certificate, now).map(|(serial, ..)| serial).collect()
+}
+
+/// Of these, the ones of generations that are trusted.
+pub fn serials_of(certificate: &TunnelCertificate, trusted: &BTreeSet<u32>, now: Timestamp) -> Vec<String> {
+    // An older operator did not write down who issued: then it counts.
+    let counts = |generation| generation == 0 || trusted.contains(&generation);
+    let all = issued(certificate, now).filter(|(_, generation, _)| counts(*generation));
+    all.map(|(serial, ..)| serial).collect()
 }
 
 /// Serial, generation and end of what was issued for an object and has not expired. An end that cannot be read has not

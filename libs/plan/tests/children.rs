@@ -63,9 +63,9 @@ fn every_field_is_one_that_kubernetes_knows() {
         serde_json::to_value(serde_json::from_value::<K>(object.clone()).unwrap()).unwrap()
     }
     let owner = Owner { kind: "DmzRegion", name: "eu".into(), uid: "u".into() };
-    let texts = [("tls.crt", "c"), ("tls.key", "k")].into();
+    let entries = [("tls.crt", &b"c"[..]), ("tls.key", &b"k"[..])].into();
     let mut all = children(&common::region(json!({})), "image");
-    all.push(objects::tls_secret(&owner, "dmz", "s".into(), json!({}), &texts));
+    all.push(objects::tls_secret(&owner, "dmz", "s".into(), json!({}), &entries));
     let owner = Owner { kind: "CertificateAuthority", name: "ca".into(), uid: "u".into() };
     all.push(objects::authority::published(&owner, "dmz", "bundle", "lists", json!({ "a": "b" })));
     let stored = Stored { certificate: "c".into(), key: Some(StoredKey::Pem("k".into())), made: None };

@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::dial::{self, Target};
 use super::links::GRACE;
-use super::publisher::{News, Published};
-use super::stream::{self, StreamError};
-use crate::authorities::Issued;
+use super::region::{News, Published};
+use super::stream::{self, Ended, StreamError};
+use super::trust::Told;
+use crate::authorities::{Issued, Signer};
 use crate::context::Shared;
 use crate::kinds::Kind;
 use crate::{apply, wake};
@@ -36,6 +37,8 @@ pub(super) struct Gateway {
     pub(super) news: News,
     /// The highest generation that any gateway of the region has heard of.
     pub(super) generation: Arc<AtomicU64>,
+    /// The stream before ended so that this one begins with a renewed certificate, and has not begun yet.
+    pub(super) renewing: bool,
 }
 
 impl Gateway {
@@ -45,9 +48,16 @@ impl Gateway {
         let mut lost_at = Some(Instant::now());
         let mut said = String::new();
         loop {
-            let Some(published) = self.latest().await else { return };
+            let Some((published, told)) = self.latest().await else { return };
             let began = Instant::now();
-            let result = self.attempt(&mut own, published).await;
+            let result = self.attempt(&mut own, published, told).await;
+            if matches!(result, Ok(Ended::ToRenew)) {
+                // The gateway is not away: the next stream begins at once. Should it fail, this one counts as lost then.
+                tracing::debug!(region = %self.region, gateway = %self.pod, "dialling with a renewed certificate");
+                self.ctx.metrics.attached.with_label_values(&[&self.region.to_string()]).dec();
+                self.renewing = true;
+                continue;
+            }
             let reached = self.ctx.links.facts(&self.region, self.pod.as_str()).attached;
             if reached {
                 self.detached();
@@ -59,15 +69,22 @@ impl Gateway {
         }
     }
 
-    async fn latest(&mut self) -> Option<Arc<Published>> {
-        self.news.wait_for(Option::is_some).await.ok()?.clone()
+    async fn latest(&mut self) -> Option<(Arc<Published>, Arc<Told>)> {
+        let published = self.news.config.wait_for(Option::is_some).await.ok()?.clone()?;
+        let told = self.news.trust.wait_for(Option::is_some).await.ok()?.clone()?;
+        Some((published, told))
     }
 
-    async fn attempt(&mut self, own: &mut Option<Own>, published: Arc<Published>) -> Result<(), StreamError> {
-        let own = Own::fresh(own, &self.id, &published)?;
+    async fn attempt(
+        &mut self,
+        own: &mut Option<Own>,
+        published: Arc<Published>,
+        told: Arc<Told>,
+    ) -> Result<Ended, StreamError> {
+        let own = Own::fresh(own, &self.id, &told.signer)?;
         let material = own.issued.material();
-        let channel = dial::dial(&self.target(), &self.id, &self.pod, &material, &published.signer.trust).await?;
-        stream::hold(self, channel, published).await
+        let channel = dial::dial(&self.target(), &self.id, &self.pod, &material, &told.signer.trust).await?;
+        stream::hold(self, channel, own, published, told).await
     }
 
     fn target(&self) -> Target {
@@ -76,16 +93,18 @@ impl Gateway {
         ip.map_or_else(|| Target::Host(apply::control_host(self.pod.as_str(), &self.region)), Target::Address)
     }
 
-    fn detached(&self) {
+    fn detached(&mut self) {
         self.ctx.links.detached(&self.region, self.pod.as_str(), Timestamp::now());
-        self.ctx.metrics.attached.with_label_values(&[&self.region.to_string()]).dec();
+        if !std::mem::take(&mut self.renewing) {
+            self.ctx.metrics.attached.with_label_values(&[&self.region.to_string()]).dec();
+        }
         self.ctx.wake(Kind::DmzRegion, self.region.clone());
     }
 
     /// Says what is new, once: a gateway that is not there yet is no news every second.
-    fn log(&self, result: &Result<(), StreamError>, reached: bool, said: &mut String) {
+    fn log(&self, result: &Result<Ended, StreamError>, reached: bool, said: &mut String) {
         let reason = match result {
-            Ok(()) => "the gateway ended the stream".to_owned(),
+            Ok(_) => "the gateway ended the stream".to_owned(),
             Err(error) => chain(error),
         };
         if reached || *said != reason {
@@ -125,21 +144,30 @@ pub(super) struct Own {
 }
 
 impl Own {
-    fn fresh<'a>(own: &'a mut Option<Self>, id: &RegionId, published: &Published) -> Result<&'a Self, StreamError> {
-        let (now, signer) = (Timestamp::now(), &published.signer);
-        let good = |own: &Self| match &signer.issuing {
-            Some(issuing) => own.authority == issuing.fingerprint && now < own.issued.renew_at(),
-            // While the authority's key is lost there is no other.
-            None => now < own.issued.leaf.not_after,
-        };
-        let fresh = match own.take().filter(good) {
+    fn fresh<'a>(own: &'a mut Option<Self>, id: &RegionId, signer: &Signer) -> Result<&'a Self, StreamError> {
+        let now = Timestamp::now();
+        let fresh = match own.take().filter(|own| !own.is_due(signer, now)) {
             Some(kept) => kept,
             None => Self {
-                authority: signer.fingerprint()?.to_owned(),
                 issued: signer.issue(id, Profile::Operator, OWN_LIFETIME, now)?,
+                authority: signer.fingerprint()?.to_owned(),
             },
         };
         Ok(own.insert(fresh))
+    }
+
+    /// Whether it should be replaced: its time has come, or another generation signs. While none signs it lasts as long
+    /// as it can.
+    pub(super) fn is_due(&self, signer: &Signer, now: Timestamp) -> bool {
+        match signer.fingerprint() {
+            Ok(issuing) => self.authority != issuing || now >= self.issued.renew_at(),
+            Err(_) => now >= self.issued.leaf.not_after,
+        }
+    }
+
+    /// How long until its time comes.
+    pub(super) fn renew_in(&self, now: Timestamp) -> Duration {
+        Duration::try_from(self.issued.renew_at().duration_since(now)).unwrap_or_default()
     }
 }
 

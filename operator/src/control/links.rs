@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use sallyport_api::TunnelEndpoint;
-use sallyport_api::tunnel_endpoint::TunnelStatus;
+use sallyport_api::dmz_region::GatewayCertificate;
+use sallyport_api::tunnel_endpoint::{AgentStatus, TunnelStatus};
 use sallyport_core::config::RegionConfig;
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::status::GatewayFacts;
+
+use super::trust::Told;
 
 /// A gateway that is out of the operator's reach keeps its tunnels, so its last word counts this long. Longer than a
 /// gateway's restart or an operator's, so that neither shows a thousand sites as disconnected.
@@ -29,10 +32,54 @@ pub struct Links {
 #[derive(Clone, Debug, Default)]
 struct Link {
     facts: GatewayFacts,
-    in_force: Option<Arc<RegionConfig>>,
+    in_force: Option<InForce<RegionConfig>>,
+    trust: Option<InForce<Told>>,
     /// Nothing before its first report.
-    tunnels: Option<BTreeMap<ObjectKey, TunnelStatus>>,
-    detached_at: Option<Timestamp>,
+    tunnels: Option<BTreeMap<ObjectKey, Tunnel>>,
+}
+
+/// What a gateway enforces, and when it said so.
+#[derive(Debug)]
+pub struct InForce<T> {
+    /// What.
+    pub what: Arc<T>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl<T> Clone for InForce<T> {
+    fn clone(&self) -> Self {
+        Self { what: self.what.clone(), since: self.since }
+    }
+}
+
+/// A tunnel that a gateway holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// What status shows of it.
+    pub status: TunnelStatus,
+    /// What the agent proved on it.
+    pub agent: Option<AgentStatus>,
+}
+
+/// A gateway's report.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// By endpoint.
+    pub tunnels: BTreeMap<ObjectKey, Tunnel>,
+    /// Sessions it carries.
+    pub sessions: u32,
+    /// The certificates it uses.
+    pub certificates: Vec<GatewayCertificate>,
+}
+
+/// What is new in a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReportNews {
+    /// Endpoints whose tunnels are others, or whose agent proved something else.
+    pub endpoints: Vec<ObjectKey>,
+    /// Whether the gateway uses other certificates.
+    pub certificates: bool,
 }
 
 impl Links {
@@ -51,7 +98,7 @@ impl Links {
         now.duration_since(self.began) < SETTLING
     }
 
-    /// A gateway has a control stream.
+    /// A gateway has a control stream. What it trusts is unknown until it says so: it may have been made anew.
     pub fn attached(&self, region: &ObjectKey, pod: &str, version: &str, configuration: Option<u64>) {
         self.with(region, pod, |link| {
             link.facts = GatewayFacts {
@@ -60,10 +107,11 @@ impl Links {
                 configuration,
                 tunnels: link.facts.tunnels,
                 sessions: link.facts.sessions,
+                certificates: link.facts.certificates.take(),
                 ..GatewayFacts::default()
             };
             link.in_force = None;
-            link.detached_at = None;
+            link.trust = None;
         });
     }
 
@@ -72,42 +120,54 @@ impl Links {
         self.with(region, pod, |link| {
             link.facts.attached = false;
             link.facts.owes_since = None;
-            link.detached_at.get_or_insert(now);
+            link.facts.away_since.get_or_insert(now);
         });
     }
 
     /// A gateway enforces this configuration.
-    pub fn enforces(&self, region: &ObjectKey, pod: &str, generation: u64, config: Arc<RegionConfig>) {
+    pub fn enforces(&self, region: &ObjectKey, pod: &str, generation: u64, config: Arc<RegionConfig>, now: Timestamp) {
         self.with(region, pod, |link| {
             link.facts.configuration = Some(generation);
             link.facts.refused = None;
-            link.in_force = Some(config);
+            link.in_force = Some(InForce { what: config, since: now });
         });
     }
 
-    /// What a gateway enforces, as far as it said so since the operator began. It keeps that when it is out of reach.
-    pub fn in_force(&self, region: &ObjectKey, pod: &str) -> Option<Arc<RegionConfig>> {
+    /// A gateway goes by this trust, and has cut what it forbids. Whether its bundle is news.
+    pub fn trusts(&self, region: &ObjectKey, pod: &str, told: Arc<Told>, now: Timestamp) -> bool {
+        self.with(region, pod, |link| {
+            let before = link.facts.trust_digest.replace(told.signer.digest.clone());
+            let news = before.as_ref() != Some(&told.signer.digest);
+            link.facts.trust_refused = None;
+            link.trust = Some(InForce { what: told, since: now });
+            news
+        })
+    }
+
+    /// What a gateway enforces, as far as it said so since it attached. It keeps that when it is out of reach.
+    pub fn in_force(&self, region: &ObjectKey, pod: &str) -> Option<InForce<RegionConfig>> {
         self.with(region, pod, |link| link.in_force.clone())
     }
 
-    /// A gateway holds these tunnels. The endpoints for which that is news.
-    pub fn report(
-        &self,
-        region: &ObjectKey,
-        pod: &str,
-        tunnels: BTreeMap<ObjectKey, TunnelStatus>,
-        sessions: u32,
-    ) -> Vec<ObjectKey> {
+    /// The trust that a gateway goes by, as far as it said so since it attached.
+    pub fn trust(&self, region: &ObjectKey, pod: &str) -> Option<InForce<Told>> {
+        self.with(region, pod, |link| link.trust.clone())
+    }
+
+    /// A gateway reported.
+    pub fn report(&self, region: &ObjectKey, pod: &str, report: Report) -> ReportNews {
         self.with(region, pod, |link| {
-            link.facts.tunnels = u32::try_from(tunnels.len()).unwrap_or(u32::MAX);
-            link.facts.sessions = sessions;
+            link.facts.tunnels = u32::try_from(report.tunnels.len()).unwrap_or(u32::MAX);
+            link.facts.sessions = report.sessions;
+            let certificates = link.facts.certificates.as_ref() != Some(&report.certificates);
+            link.facts.certificates = Some(report.certificates);
             // A first report is news for all that it does not list, too: status may remember a tunnel that is gone.
-            let before = link.tunnels.replace(tunnels).unwrap_or_default();
+            let before = link.tunnels.replace(report.tunnels).unwrap_or_default();
             let now = link.tunnels.as_ref();
             let now = |key: &ObjectKey| now.and_then(|tunnels| tunnels.get(key));
             let gone = before.keys().filter(|key| now(key).is_none());
             let new = link.tunnels.iter().flatten().filter(|(key, t)| before.get(*key) != Some(*t)).map(|(key, _)| key);
-            gone.chain(new).cloned().collect()
+            ReportNews { endpoints: gone.chain(new).cloned().collect(), certificates }
         })
     }
 
@@ -130,6 +190,20 @@ impl Links {
         self.with(region, pod, |link| link.facts.clone())
     }
 
+    /// What is known of a region's gateways, by pod: those of which anything was heard.
+    pub fn gateways(&self, region: &ObjectKey) -> BTreeMap<String, GatewayFacts> {
+        let regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        let gateways = regions.get(region).into_iter().flatten();
+        gateways.map(|(pod, link)| (pod.clone(), link.facts.clone())).collect()
+    }
+
+    /// What an endpoint's agent proved, on each of its tunnels.
+    pub fn agents(&self, region: &ObjectKey, endpoint: &ObjectKey) -> Vec<AgentStatus> {
+        let regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        let links = regions.get(region).into_iter().flat_map(BTreeMap::values);
+        links.filter_map(|link| link.tunnels.as_ref()?.get(endpoint)?.agent.clone()).collect()
+    }
+
     /// Tunnels of an endpoint, by gateway. For a gateway that has not reported yet, what status remembers.
     pub fn tunnels(
         &self,
@@ -141,7 +215,8 @@ impl Links {
         let regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
         let gateways = regions.get(region);
         let reported = |pod: &str| gateways.and_then(|g| g.get(pod)).and_then(|link| link.tunnels.as_ref());
-        let told = gateways.into_iter().flatten().filter_map(|(_, link)| link.tunnels.as_ref()?.get(endpoint).cloned());
+        let told = gateways.into_iter().flatten();
+        let told = told.filter_map(|(_, link)| link.tunnels.as_ref()?.get(endpoint).map(|t| t.status.clone()));
         // Only while the operator is young: later a gateway that never reported is none.
         let young = Timestamp::now().duration_since(self.began) < GRACE;
         let old = remembered.iter().filter(|t| young && reported(&t.gateway).is_none()).cloned();
@@ -178,20 +253,30 @@ impl Links {
 mod tests {
     use super::*;
 
-    fn tunnel(gateway: &str) -> TunnelStatus {
-        TunnelStatus { gateway: gateway.into(), since: "t".into(), from: "f".into(), agent_version: "1".into() }
+    fn tunnel(gateway: &str, serial: &str) -> Tunnel {
+        let status =
+            TunnelStatus { gateway: gateway.into(), since: "t".into(), from: "f".into(), agent_version: "1".into() };
+        let agent =
+            AgentStatus { serial: serial.into(), issuer: "ca".into(), not_after: "t".into(), trust_digest: "d".into() };
+        Tunnel { status, agent: Some(agent) }
+    }
+
+    fn report(tunnels: &[(&ObjectKey, &str)]) -> Report {
+        let tunnels = tunnels.iter().map(|(key, serial)| ((*key).clone(), tunnel("eu-gateway-0", serial))).collect();
+        Report { tunnels, ..Report::default() }
     }
 
     #[test]
     fn a_report_names_what_is_news() {
         let links = Links::new(Timestamp::now());
         let (region, a, b) = (ObjectKey::new("dmz", "eu"), ObjectKey::new("x", "a"), ObjectKey::new("x", "b"));
-        let both = BTreeMap::from([(a.clone(), tunnel("eu-gateway-0")), (b.clone(), tunnel("eu-gateway-0"))]);
-        assert_eq!(links.report(&region, "eu-gateway-0", both.clone(), 0).len(), 2);
-        assert!(links.report(&region, "eu-gateway-0", both, 1).is_empty());
-        let one = BTreeMap::from([(a.clone(), tunnel("eu-gateway-0"))]);
-        assert_eq!(links.report(&region, "eu-gateway-0", one, 1), std::slice::from_ref(&b));
+        let told = |of: &[(&ObjectKey, &str)]| links.report(&region, "eu-gateway-0", report(of));
+        assert_eq!(told(&[(&a, "1"), (&b, "1")]).endpoints.len(), 2);
+        assert_eq!(told(&[(&a, "1"), (&b, "1")]), ReportNews::default());
+        assert_eq!(told(&[(&a, "2"), (&b, "1")]).endpoints, std::slice::from_ref(&a), "a renewed certificate is news");
+        assert_eq!(told(&[(&a, "2")]).endpoints, std::slice::from_ref(&b));
         assert!(links.is_connected(&region, &a, None) && !links.is_connected(&region, &b, None));
+        assert_eq!(links.agents(&region, &a)[0].serial, "2");
     }
 
     #[test]
@@ -200,9 +285,10 @@ mod tests {
         let region = ObjectKey::new("dmz", "eu");
         links.attached(&region, "p", "1", Some(3));
         assert!(links.in_force(&region, "p").is_none());
-        links.enforces(&region, "p", 4, Arc::new(RegionConfig::default()));
+        links.enforces(&region, "p", 4, Arc::new(RegionConfig::default()), Timestamp::now());
         links.detached(&region, "p", Timestamp::now());
         assert!(links.in_force(&region, "p").is_some());
-        assert!(!links.facts(&region, "p").attached);
+        let facts = links.facts(&region, "p");
+        assert!(!facts.attached && facts.away_since.is_some());
     }
 }

@@ -2,23 +2,18 @@
 //! configuration is always made from one state of all objects.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sallyport_api::DmzRegion;
-use sallyport_core::config::RegionConfig;
-use sallyport_core::name::{Name, RegionId};
+use sallyport_core::name::RegionId;
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::region_config::{Authorities, Compiled, compile, signing_period};
-use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::gateway;
-use super::offers::{OfferError, Offers};
-use crate::authorities::Signer;
+use super::region::Region;
 use crate::cache::Watch;
 use crate::context::{Context, Shared};
 use crate::kinds::Kind;
@@ -36,22 +31,6 @@ pub struct Publisher {
     changed: Notify,
     compiled: RwLock<BTreeMap<ObjectKey, Arc<Compiled>>>,
 }
-
-/// What the gateways of a region are to enforce.
-#[derive(Debug)]
-pub struct Published {
-    /// Rises with every change.
-    pub generation: u64,
-    /// The configuration.
-    pub config: Arc<RegionConfig>,
-    /// Its digest.
-    pub digest: String,
-    /// The CA that vouches for the region's parties.
-    pub signer: Arc<Signer>,
-}
-
-/// The newest of them, once there is one.
-pub type News = watch::Receiver<Option<Arc<Published>>>;
 
 impl Publisher {
     /// Something that a region's configuration is made from has changed.
@@ -92,26 +71,23 @@ pub async fn run(ctx: Shared) {
                 continue;
             }
         }
-        for key in ctx.publisher.take_dirty() {
-            one(&ctx, &key, period, &mut regions);
-        }
+        let dirty = ctx.publisher.take_dirty();
+        // A revocation waits for no configuration, not even for another region's.
+        dirty.iter().for_each(|key| trust(&ctx, key, period, &mut regions));
+        dirty.iter().for_each(|key| one(&ctx, key, period, &mut regions));
     }
 }
 
-/// One region's configuration, its tasks and what was last published.
-struct Region {
-    offers: Offers,
-    news: watch::Sender<Option<Arc<Published>>>,
-    generation: Arc<AtomicU64>,
-    gateways: BTreeMap<Name, Task>,
-}
-
-/// A task that ends when it is dropped.
-struct Task(AbortHandle);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
+/// Tells a region's gateways whom to trust.
+fn trust(ctx: &Shared, key: &ObjectKey, period: u64, regions: &mut BTreeMap<ObjectKey, Region>) {
+    let Some(region) = ctx.world.regions.get(key).filter(|_| !ctx.is_anothers(key)) else { return };
+    let Ok(id) = RegionId::parse(&key.namespace, &key.name) else { return };
+    let authority = ObjectKey::new(&key.namespace, &region.spec.certificate_authority_ref.name);
+    let Some(signer) = ctx.authorities.get(&authority) else { return };
+    let state = regions.entry(key.clone()).or_insert_with(|| Region::new(key.clone(), id));
+    if let Err(error) = state.trust(&signer, period) {
+        tracing::error!(region = %key, reason = %error, "trust is not announced; gateways and agents keep what they have");
+        retry(ctx, key);
     }
 }
 
@@ -127,7 +103,6 @@ fn one(ctx: &Shared, key: &ObjectKey, period: u64, regions: &mut BTreeMap<Object
     if ctx.is_anothers(key) {
         return;
     }
-    let Ok(id) = RegionId::parse(&key.namespace, &key.name) else { return };
     if !engineers_are_known(ctx, &key.namespace) {
         retry(ctx, key);
         return;
@@ -136,15 +111,12 @@ fn one(ctx: &Shared, key: &ObjectKey, period: u64, regions: &mut BTreeMap<Object
     let compiled = Arc::new(compile_one(ctx, key, &region, period));
     let old = ctx.publisher.remember(key, Some(compiled.clone())).unwrap_or_default();
     tell_status(ctx, key, &old, &compiled);
-    let authority = ObjectKey::new(&key.namespace, &region.spec.certificate_authority_ref.name);
-    // Without its key an authority vouches for nobody new, but what was vouched for must still be revocable.
-    let last = || regions.get(key)?.news.borrow().as_ref().map(|last| last.signer.clone());
-    if let Some(signer) = ctx.authorities.get(&authority).or_else(last) {
-        let state = regions.entry(key.clone()).or_insert_with(|| Region::new(id.clone()));
-        if let Err(error) = state.publish(ctx, key, &id, &compiled, signer, period) {
-            tracing::error!(region = %key, reason = %error, "offers are not signed; gateways keep what they have");
-            retry(ctx, key);
-        }
+    // Without a key an authority vouches for nobody new, but what was vouched for must still be revocable.
+    if let Some(state) = regions.get_mut(key)
+        && let Err(error) = state.publish(ctx, &compiled)
+    {
+        tracing::error!(region = %key, reason = %error, "offers are not signed; gateways keep what they have");
+        retry(ctx, key);
     }
     ctx.metrics.compile.with_label_values(&[&key.to_string()]).observe(began.elapsed().as_secs_f64());
 }
@@ -185,61 +157,5 @@ fn tell_status(ctx: &Context, key: &ObjectKey, old: &Compiled, new: &Compiled) {
     for (id, coverage) in new.coverage.iter().filter(|(id, coverage)| old.coverage.get(id) != Some(coverage)) {
         tracing::debug!(region = %key, policy = %id, devices = coverage.devices, "policy covers others now");
         ctx.wake(Kind::AccessPolicy, ObjectKey::new(id.0.namespace.as_str(), id.0.name.as_str()));
-    }
-}
-
-impl Region {
-    fn new(id: RegionId) -> Self {
-        Self {
-            offers: Offers::new(id),
-            news: watch::Sender::new(None),
-            generation: Arc::default(),
-            gateways: BTreeMap::new(),
-        }
-    }
-
-    fn publish(
-        &mut self,
-        ctx: &Shared,
-        key: &ObjectKey,
-        id: &RegionId,
-        compiled: &Compiled,
-        signer: Arc<Signer>,
-        period: u64,
-    ) -> Result<(), OfferError> {
-        self.offers.sign(&compiled.offers, &signer, period, Timestamp::now())?;
-        let mut config = compiled.config.clone();
-        for (endpoint, entry) in &mut config.endpoints {
-            entry.offer = self.offers.of(endpoint);
-        }
-        let same = |last: &Arc<Published>| *last.config == config && last.signer.version == signer.version;
-        if !self.news.borrow().as_ref().is_some_and(same) {
-            let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
-            let digest = sallyport_control::digest::of(&config);
-            tracing::info!(
-                region = %key, generation, endpoints = config.endpoints.len(), devices = config.devices.len(),
-                policies = config.policies.len(), "configuration"
-            );
-            self.news.send_replace(Some(Arc::new(Published { generation, config: Arc::new(config), digest, signer })));
-        }
-        self.keep_tasks(ctx, key, id, &compiled.config.settings.gateways);
-        Ok(())
-    }
-
-    /// One task for each wanted replica.
-    fn keep_tasks(&mut self, ctx: &Shared, key: &ObjectKey, id: &RegionId, wanted: &BTreeSet<Name>) {
-        self.gateways.retain(|pod, _| wanted.contains(pod));
-        ctx.links.remove(key, |pod| wanted.iter().any(|wanted| wanted.as_str() == pod));
-        for pod in wanted.iter().filter(|pod| !self.gateways.contains_key(pod)).cloned().collect::<Vec<_>>() {
-            let gateway = gateway::Gateway {
-                ctx: ctx.clone(),
-                region: key.clone(),
-                id: id.clone(),
-                pod: pod.clone(),
-                news: self.news.subscribe(),
-                generation: self.generation.clone(),
-            };
-            self.gateways.insert(pod, Task(tokio::spawn(gateway.run()).abort_handle()));
-        }
     }
 }

@@ -105,7 +105,8 @@ mod tests {
     fn signer() -> Signer {
         let subject = AuthoritySubject { common_name: "EU".into(), organization: None };
         let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
-        let authority = Authority::create(1, &subject, Box::new(key), WINDOW * 1000, serial(), Timestamp::now()).unwrap();
+        let authority =
+            Authority::create(1, &subject, Box::new(key), WINDOW * 1000, serial(), Timestamp::now()).unwrap();
         Signer::alone(authority)
     }
 

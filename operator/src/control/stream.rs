@@ -1,18 +1,22 @@
-//! One control stream. The gateway says what it enforces; it is told what is different, and answers Ack, in force, or
-//! Nack. Everything else it says is noted, and who cares is woken.
+//! One control stream. The gateway says what it enforces; it is told whom to trust and what is different, and answers
+//! each with an acknowledgement, in force and cut, or a refusal. Everything else it says is noted, and who cares is woken.
 
-use std::collections::{BTreeMap, VecDeque};
+mod certificates;
+mod configuration;
+mod outbox;
+mod report;
+mod trusted;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sallyport_api::tunnel_endpoint::TunnelStatus;
-use sallyport_control::{update, wire};
+use sallyport_control::wire;
 use sallyport_core::config::RegionConfig;
-use sallyport_core::name::EndpointId;
-use sallyport_plan::catalogue::ObjectKey;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -21,29 +25,42 @@ use wire::from_gateway::Message as Said;
 use wire::from_operator::Message as Tell;
 
 use super::dial::DialError;
-use super::gateway::Gateway;
-use super::publisher::Published;
-use super::requests::{RequestError, Requests};
+use super::gateway::{Gateway, Own};
+use super::region::Published;
+use super::requests::Requests;
+use super::trust::Told;
 use crate::authorities::MakeError;
 use crate::kinds::Kind;
-use crate::wake;
+use configuration::Owed;
+use outbox::Outbox;
 
 /// Until the gateway says who it is.
 const GREETING: Duration = Duration::from_secs(10);
-/// Messages on their way to a gateway. A gateway that reads none for `STUCK` is dialled again.
-const OUTBOUND: usize = 16;
-const STUCK: Duration = Duration::from_secs(20);
-/// A refused configuration is offered again after this long: a full disk may have been emptied.
-const AFTER_NACK: Duration = Duration::from_secs(60);
+/// Messages that are handed to gRPC ahead of their turn: few, so that what is urgent is soon at the front.
+const OUTBOUND: usize = 2;
+/// The largest message in either direction. Trust carries every generation's revocation list: at 40 bytes an entry this
+/// is room for some 200,000 of them.
+const LARGEST: usize = 16 * 1024 * 1024;
+
+/// Why a stream ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The gateway ended it.
+    ByGateway,
+    /// The operator's own certificate is to be replaced.
+    ToRenew,
+}
 
 /// Holds a stream until it ends.
 pub(super) async fn hold(
-    gateway: &mut Gateway,
+    gateway: &Gateway,
     channel: Channel,
+    own: &Own,
     published: Arc<Published>,
-) -> Result<(), StreamError> {
+    told: Arc<Told>,
+) -> Result<Ended, StreamError> {
     let (outbound, messages) = mpsc::channel(OUTBOUND);
-    let mut client = ControlClient::new(channel);
+    let mut client = ControlClient::new(channel).max_decoding_message_size(LARGEST).max_encoding_message_size(LARGEST);
     let attach = client.attach(ReceiverStream::new(messages));
     let mut inbound = tokio::time::timeout(GREETING, attach).await.map_err(|_| StreamError::Silent)??.into_inner();
     let greeting = tokio::time::timeout(GREETING, inbound.message()).await.map_err(|_| StreamError::Silent)??;
@@ -53,37 +70,44 @@ pub(super) async fn hold(
     if attached.gateway != gateway.pod.as_str() {
         return Err(StreamError::Other(attached.gateway));
     }
+    let mut session = Session::new(gateway, outbound, published, told, attached.generation);
+    session.begin(&attached);
     let mut news = gateway.news.clone();
-    news.mark_unchanged();
-    let mut session = Session {
-        gateway,
-        outbound,
-        published,
-        last: attached.generation,
-        baseline: None,
-        owed: VecDeque::new(),
-        requests: Requests::new(Instant::now()),
-        offer_again: None,
-    };
-    session.begin(&attached).await?;
     // What was published while we dialled.
-    let newest = news.borrow_and_update().clone();
-    session.news(newest).await?;
+    news.config.mark_changed();
+    news.trust.mark_changed();
+    let renewal = tokio::time::sleep(own.renew_in(Timestamp::now()));
+    tokio::pin!(renewal);
     loop {
-        let offer_again = session.offer_again;
+        // In the middle of something the stream is not ended: the gateway would be told all of it again.
+        if session.owes_nothing() && own.is_due(&session.told.signer, Timestamp::now()) {
+            return Ok(Ended::ToRenew);
+        }
+        let offer_again = session.offer_again.unwrap_or_else(Instant::now);
+        let trust_again = session.trust_again.unwrap_or_else(Instant::now);
         tokio::select! {
-            said = inbound.message() => match said? {
-                Some(said) => session.said(said).await?,
-                None => return Ok(()),
-            },
-            changed = news.changed() => {
+            biased;
+            changed = news.trust.changed() => {
                 changed.map_err(|_| StreamError::Unwanted)?;
-                let newest = news.borrow_and_update().clone();
-                session.news(newest).await?;
+                let newest = news.trust.borrow_and_update().clone();
+                session.trust_news(newest);
             }
-            () = tokio::time::sleep_until(offer_again.unwrap_or_else(Instant::now)), if offer_again.is_some() => {
-                session.update().await?;
+            said = inbound.message() => match said? {
+                Some(said) => session.said(said),
+                None => return Ok(Ended::ByGateway),
+            },
+            Some(answer) = session.enrolments.join_next(), if !session.enrolments.is_empty() => {
+                session.enrolled(answer);
             }
+            sent = session.outbox.send(), if !session.outbox.is_empty() => sent?,
+            changed = news.config.changed() => {
+                changed.map_err(|_| StreamError::Unwanted)?;
+                let newest = news.config.borrow_and_update().clone();
+                session.config_news(newest);
+            }
+            () = tokio::time::sleep_until(offer_again), if session.offer_again.is_some() => session.update(),
+            () = tokio::time::sleep_until(trust_again), if session.trust_again.is_some() => session.tell_trust(),
+            () = &mut renewal, if !renewal.is_elapsed() => {}
         }
     }
 }
@@ -91,27 +115,51 @@ pub(super) async fn hold(
 /// The state of one stream.
 struct Session<'a> {
     gateway: &'a Gateway,
-    outbound: mpsc::Sender<wire::FromOperator>,
+    outbox: Outbox,
+    /// The newest configuration.
     published: Arc<Published>,
+    /// The newest trust.
+    told: Arc<Told>,
+    /// Trust that the gateway was told and has not answered, the newest last.
+    trust_owed: VecDeque<Arc<Told>>,
+    trust_again: Option<Instant>,
     /// The highest generation that this gateway has heard of.
     last: u64,
     /// What the gateway has once it has taken all it was told; unknown: it needs a snapshot.
     baseline: Option<Arc<RegionConfig>>,
-    /// What it was told and has not answered.
+    /// Configurations that it was told and has not answered.
     owed: VecDeque<Owed>,
-    requests: Requests,
     offer_again: Option<Instant>,
+    requests: Requests,
+    enrolments: JoinSet<wire::Enrolled>,
 }
 
-struct Owed {
-    generation: u64,
-    published: Arc<Published>,
-    sent: Instant,
-}
+impl<'a> Session<'a> {
+    fn new(
+        gateway: &'a Gateway,
+        outbound: mpsc::Sender<wire::FromOperator>,
+        published: Arc<Published>,
+        told: Arc<Told>,
+        last: u64,
+    ) -> Self {
+        Self {
+            gateway,
+            outbox: Outbox::new(outbound),
+            published,
+            told,
+            trust_owed: VecDeque::new(),
+            trust_again: None,
+            last,
+            baseline: None,
+            owed: VecDeque::new(),
+            offer_again: None,
+            requests: Requests::new(Instant::now()),
+            enrolments: JoinSet::new(),
+        }
+    }
 
-impl Session<'_> {
     /// The gateway has said what it enforces.
-    async fn begin(&mut self, attached: &wire::Attached) -> Result<(), StreamError> {
+    fn begin(&mut self, attached: &wire::Attached) {
         let Gateway { ctx, region, pod, .. } = self.gateway;
         let configuration = (attached.generation > 0).then_some(attached.generation);
         tracing::info!(region = %region, gateway = %pod, version = attached.version, generation = attached.generation, "attached");
@@ -119,178 +167,39 @@ impl Session<'_> {
         ctx.metrics.attached.with_label_values(&[&region.to_string()]).inc();
         self.gateway.generation.fetch_max(attached.generation, Ordering::SeqCst);
         ctx.wake(Kind::DmzRegion, region.clone());
-        self.tell(Tell::Trust(wire::Trust {
-            certificates: self.published.signer.trust.clone(),
-            ..wire::Trust::default()
-        }))
-        .await?;
+        self.tell_trust();
         if configuration.is_some() && attached.digest == self.published.digest {
             let config = self.published.config.clone();
             self.baseline = Some(config.clone());
             self.in_force(attached.generation, config);
-            return Ok(());
+        } else {
+            self.update();
         }
-        self.update().await
     }
 
-    /// Something was published.
-    async fn news(&mut self, news: Option<Arc<Published>>) -> Result<(), StreamError> {
-        let Some(news) = news.filter(|news| !Arc::ptr_eq(news, &self.published)) else { return Ok(()) };
-        if news.signer.trust != self.published.signer.trust {
-            self.tell(Tell::Trust(wire::Trust { certificates: news.signer.trust.clone(), ..wire::Trust::default() }))
-                .await?;
-        }
-        self.published = news;
-        self.update().await
+    /// Whether the gateway has answered everything, and is waited for by nobody.
+    fn owes_nothing(&self) -> bool {
+        self.owed.is_empty() && self.trust_owed.is_empty() && self.outbox.is_empty() && self.enrolments.is_empty()
     }
 
-    /// Tells the gateway what is different, or everything.
-    async fn update(&mut self) -> Result<(), StreamError> {
-        self.offer_again = None;
-        let next = &self.published.config;
-        let (snapshot, changes) = match &self.baseline {
-            Some(baseline) => (false, baseline.diff(next)),
-            None => (true, RegionConfig::default().diff(next)),
-        };
-        if !snapshot && changes.is_empty() {
-            return Ok(());
-        }
-        let generation = self.published.generation.max(self.last + 1);
-        self.last = generation;
-        self.gateway.generation.fetch_max(generation, Ordering::SeqCst);
-        let Gateway { ctx, region, pod, .. } = self.gateway;
-        tracing::debug!(region = %region, gateway = %pod, generation, snapshot, changes = changes.len(), "telling");
-        ctx.links.update(region, pod.as_str(), |facts| facts.owes_since.get_or_insert(Timestamp::now()).to_owned());
-        self.baseline = Some(next.clone());
-        self.owed.push_back(Owed { generation, published: self.published.clone(), sent: Instant::now() });
-        for part in update::parts(generation, snapshot, &changes) {
-            self.tell(Tell::Update(part)).await?;
-        }
-        ctx.wake(Kind::DmzRegion, region.clone());
-        Ok(())
-    }
-
-    async fn said(&mut self, said: wire::FromGateway) -> Result<(), StreamError> {
+    fn said(&mut self, said: wire::FromGateway) {
         match said.message {
-            Some(Said::Ack(ack)) => self.acknowledged(&ack).await,
-            Some(Said::Nack(nack)) => {
-                self.refused(nack);
-                Ok(())
-            }
-            Some(Said::CertificateRequest(request)) => self.certificate(request).await,
-            Some(Said::Report(report)) => {
-                self.report(report);
-                Ok(())
-            }
+            Some(Said::Ack(ack)) => self.acknowledged(&ack),
+            Some(Said::Nack(nack)) => self.refused(&nack),
+            Some(Said::TrustAck(ack)) => self.trusts(&ack),
+            Some(Said::TrustNack(nack)) => self.trust_refused(&nack),
+            Some(Said::CertificateRequest(request)) => self.certificate(&request),
+            Some(Said::Enrol(request)) => self.enrol(request),
+            Some(Said::Report(report)) => self.report(report),
             // A newer gateway may say more than we understand.
-            Some(Said::Attached(_) | Said::Enrol(_) | Said::TrustAck(_) | Said::TrustNack(_)) | None => Ok(()),
-        }
-    }
-
-    async fn acknowledged(&mut self, ack: &wire::Ack) -> Result<(), StreamError> {
-        let Gateway { ctx, region, pod, .. } = self.gateway;
-        let Some(position) = self.owed.iter().position(|owed| owed.generation == ack.generation) else { return Ok(()) };
-        let Some(owed) = self.owed.drain(..=position).next_back() else { return Ok(()) };
-        ctx.metrics.acknowledged.with_label_values(&[&region.to_string()]).observe(owed.sent.elapsed().as_secs_f64());
-        if ack.digest != owed.published.digest {
-            tracing::warn!(region = %region, gateway = %pod, generation = ack.generation, "gateway enforces something else; telling it everything");
-            self.baseline = None;
-            self.offer_again = Some(Instant::now() + Duration::from_secs(1));
-            return Ok(());
-        }
-        self.in_force(ack.generation, owed.published.config.clone());
-        Ok(())
-    }
-
-    fn in_force(&mut self, generation: u64, config: Arc<RegionConfig>) {
-        let Gateway { ctx, region, pod, .. } = self.gateway;
-        ctx.links.enforces(region, pod.as_str(), generation, config);
-        if self.owed.is_empty() {
-            ctx.links.update(region, pod.as_str(), |facts| facts.owes_since = None);
-        }
-        ctx.wake(Kind::DmzRegion, region.clone());
-        wake::leaving(ctx, region);
-    }
-
-    fn refused(&mut self, nack: wire::Nack) {
-        let Gateway { ctx, region, pod, .. } = self.gateway;
-        tracing::error!(region = %region, gateway = %pod, generation = nack.generation, reason = nack.reason, "configuration refused");
-        ctx.metrics.refused.with_label_values(&[&region.to_string()]).inc();
-        self.owed.clear();
-        self.baseline = None;
-        self.offer_again = Some(Instant::now() + AFTER_NACK);
-        ctx.links.update(region, pod.as_str(), |facts| {
-            facts.owes_since = None;
-            facts.refused = Some(nack.reason.chars().take(500).collect());
-        });
-        ctx.wake(Kind::DmzRegion, region.clone());
-    }
-
-    async fn certificate(&mut self, request: wire::CertificateRequest) -> Result<(), StreamError> {
-        let Gateway { ctx, region, id, pod, .. } = self.gateway;
-        let settings = &self.published.config.settings;
-        let signed = self.requests.sign(&request, id, pod, settings, &self.published.signer, Instant::now());
-        let result = if signed.is_ok() { "issued" } else { "refused" };
-        let purpose = request.purpose();
-        ctx.metrics.certificates.with_label_values(&[purpose.as_str_name(), result]).inc();
-        let purpose = request.purpose;
-        match signed {
-            Ok(leaf) => {
-                tracing::info!(region = %region, gateway = %pod, purpose, serial = leaf.serial, "signed a gateway's certificate");
-                self.tell(Tell::Certificate(wire::SignedCertificate { purpose, chain: leaf.pem })).await
-            }
-            Err(error) => {
-                let reason = refusal(&error);
-                tracing::warn!(region = %region, gateway = %pod, purpose, reason, "refused to sign a gateway's certificate");
-                self.tell(Tell::RefusedCertificate(wire::RefusedCertificate { purpose, reason })).await
-            }
-        }
-    }
-
-    fn report(&self, report: wire::Report) {
-        let Gateway { ctx, region, pod, .. } = self.gateway;
-        let tunnels: BTreeMap<_, _> =
-            report.tunnels.into_iter().filter_map(|tunnel| status_of(tunnel, pod.as_str())).collect();
-        let first = !ctx.links.has_reported(region, pod.as_str());
-        for endpoint in ctx.links.report(region, pod.as_str(), tunnels, report.sessions) {
-            wake::tunnels(ctx, &endpoint);
-        }
-        if first {
-            self.gateway.wake_remembered();
-        }
-        ctx.wake(Kind::DmzRegion, region.clone());
-    }
-
-    async fn tell(&self, message: Tell) -> Result<(), StreamError> {
-        let message = wire::FromOperator { message: Some(message) };
-        match tokio::time::timeout(STUCK, self.outbound.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(StreamError::Closed),
-            Err(_) => Err(StreamError::Stuck),
+            Some(Said::Attached(_)) | None => {}
         }
     }
 }
 
-/// What a gateway says comes from the DMZ: it is parsed before it is shown.
-fn status_of(tunnel: wire::Tunnel, pod: &str) -> Option<(ObjectKey, TunnelStatus)> {
-    let endpoint: EndpointId = tunnel.endpoint.parse().ok()?;
-    let since = Timestamp::from_millisecond(tunnel.since_ms).ok()?;
-    let since = Timestamp::from_second(since.as_second()).ok()?;
-    let text = |text: String| text.chars().filter(|c| !c.is_control()).take(100).collect::<String>();
-    let status = TunnelStatus {
-        gateway: pod.to_owned(),
-        since: since.to_string(),
-        from: text(tunnel.from),
-        agent_version: text(tunnel.agent_version),
-    };
-    Some((ObjectKey::new(endpoint.0.namespace.as_str(), endpoint.0.name.as_str()), status))
-}
-
-fn refusal(error: &RequestError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
+/// What a person reads of a gateway's words.
+fn words(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(500).collect()
 }
 
 /// Why a stream ended.

@@ -9,7 +9,7 @@ use sallyport_plan::tunnels_cut;
 use super::{Again, finalizer, is_anothers, now};
 use crate::context::Context;
 use crate::error::Error;
-use crate::report;
+use crate::{report, wake};
 
 /// One endpoint.
 pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
@@ -18,12 +18,18 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
         return Ok(None);
     }
     let facts = observe(ctx, key, &endpoint); // cache, pure
-    if finalizer::keep(ctx, &*endpoint, facts.leaving.as_ref()).await? == finalizer::Kept::Released {
+    let wish = finalizer::Wish::of(facts.leaving.as_ref()); // pure
+    if finalizer::keep(ctx, &*endpoint, tunnels_cut::FINALIZER, wish).await? == finalizer::Kept::Released {
         // client
         return Ok(None);
     }
     let status = status::endpoint(&endpoint, &facts, now()); // pure
-    report::status(ctx, &*endpoint, status).await // client
+    let proved_more = endpoint.status.as_ref().map(|before| &before.agent) != Some(&status.agent);
+    let again = report::status(ctx, &*endpoint, status).await?; // client
+    if let Some((region, true)) = facts.judged.as_ref().ok().map(|(_, region)| (region, proved_more)) {
+        wake::authority_of(ctx, &ObjectKey::new(region.0.namespace.as_str(), region.0.name.as_str()));
+    }
+    Ok(again)
 }
 
 fn observe(ctx: &Context, key: &ObjectKey, endpoint: &TunnelEndpoint) -> EndpointFacts {
@@ -37,6 +43,19 @@ fn observe(ctx: &Context, key: &ObjectKey, endpoint: &TunnelEndpoint) -> Endpoin
             config.endpoints.keys().any(|id| id.0.namespace.as_str() == key.namespace && id.0.name.as_str() == key.name)
         }))
     });
-    let tunnels = region.map(|region| ctx.links.tunnels(&region, key, Some(endpoint))).unwrap_or_default();
-    EndpointFacts { judged: judge_endpoint(endpoint, &all).map(|(id, _, region)| (id, region)), leaving, tunnels }
+    let of_region = |region: &ObjectKey| {
+        let (tunnels, proved) = (ctx.links.tunnels(region, key, Some(endpoint)), ctx.links.agents(region, key));
+        (tunnels, proved, current(ctx, region))
+    };
+    let (tunnels, proved, current) = region.as_ref().map(of_region).unwrap_or_default();
+    let judged = judge_endpoint(endpoint, &all).map(|(id, _, region)| (id, region));
+    EndpointFacts { judged, leaving, tunnels, proved, current }
+}
+
+/// Who signs now, and the bundle that is published.
+fn current(ctx: &Context, region: &ObjectKey) -> Option<(String, String)> {
+    let object = ctx.world.regions.get(region)?;
+    let authority = ObjectKey::new(&region.namespace, &object.spec.certificate_authority_ref.name);
+    let signer = ctx.authorities.get(&authority)?;
+    Some((signer.fingerprint().unwrap_or_default().to_owned(), signer.digest.clone()))
 }

@@ -1,4 +1,5 @@
-//! The finalizer `sallyport.dev/tunnels-cut`: set on what may have a tunnel, taken away when none is left.
+//! Finalizers: `sallyport.dev/tunnels-cut` on what may have a tunnel, `sallyport.dev/certificate-revoked` on what may
+//! have a certificate; taken away when none is left that counts.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use sallyport_core::config::RegionConfig;
 use sallyport_plan::catalogue::ObjectKey;
-use sallyport_plan::tunnels_cut::{Decision, FINALIZER, Gateway};
+use sallyport_plan::tunnels_cut::{Decision, Gateway};
 use serde_json::json;
 
 use crate::context::Context;
@@ -22,24 +23,46 @@ pub(super) enum Kept {
     Released,
 }
 
-/// Sets the finalizer, or takes it away when `leaving` says so.
-pub(super) async fn keep<K: Ours>(ctx: &Context, object: &K, leaving: Option<&Decision>) -> Result<Kept, Error> {
-    let has = object.finalizers().iter().any(|f| f == FINALIZER);
-    let others = || object.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect::<Vec<_>>();
-    match leaving {
-        None if !has => {
+/// What is wished of an object's finalizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// The object stays.
+    Keep,
+    /// It is being deleted, and may go.
+    Release,
+    /// It is being deleted, and waits.
+    Wait,
+}
+
+impl Wish {
+    /// What the tunnels of an object want.
+    pub(super) fn of(leaving: Option<&Decision>) -> Self {
+        match leaving {
+            None => Self::Keep,
+            Some(Decision::Release) => Self::Release,
+            Some(Decision::Wait { .. }) => Self::Wait,
+        }
+    }
+}
+
+/// Sets a finalizer, or takes it away when the object may go.
+pub(super) async fn keep<K: Ours>(ctx: &Context, object: &K, finalizer: &str, wish: Wish) -> Result<Kept, Error> {
+    let has = object.finalizers().iter().any(|f| f == finalizer);
+    let others = || object.finalizers().iter().filter(|f| *f != finalizer).cloned().collect::<Vec<_>>();
+    match wish {
+        Wish::Keep if !has => {
             let mut finalizers = others();
-            finalizers.push(FINALIZER.to_owned());
+            finalizers.push(finalizer.to_owned());
             write(ctx, object, finalizers).await?;
             Ok(Kept::Here)
         }
-        Some(_) if !has => Ok(Kept::Released),
-        Some(Decision::Release) => {
+        Wish::Release | Wish::Wait if !has => Ok(Kept::Released),
+        Wish::Release => {
             write(ctx, object, others()).await?;
-            tracing::info!(kind = K::KIND.label(), object = %ObjectKey::of(object), "tunnels are cut; released");
+            tracing::info!(kind = K::KIND.label(), object = %ObjectKey::of(object), finalizer, "released");
             Ok(Kept::Released)
         }
-        None | Some(Decision::Wait { .. }) => Ok(Kept::Here),
+        Wish::Keep | Wish::Wait => Ok(Kept::Here),
     }
 }
 
@@ -70,7 +93,7 @@ pub(super) fn gateways(
         for pod in ctx.world.pods_of(region).into_keys() {
             let state = match ctx.links.in_force(region, &pod) {
                 None => Gateway::Unknown,
-                Some(config) if holds(&config) => Gateway::Holds,
+                Some(config) if holds(&config.what) => Gateway::Holds,
                 Some(_) => Gateway::Without,
             };
             gateways.insert(pod, state);

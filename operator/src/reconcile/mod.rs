@@ -4,8 +4,11 @@ pub mod authority;
 pub mod certificate;
 pub mod device;
 pub mod endpoint;
+mod enforced;
 mod finalizer;
+mod keystore;
 pub mod policy;
+mod record;
 pub mod region;
 mod secret;
 pub mod site;
@@ -133,6 +136,7 @@ fn after_trouble(again: Again, trouble: Trouble) -> Result<Again, Error> {
     match trouble {
         Trouble::Api { .. } | Trouble::Issue(_) | Trouble::Starting(_) => Err(Error::Trouble(trouble)),
         Trouble::ForeignObject(_)
+        | Trouble::Password(_)
         | Trouble::NotPermitted { .. }
         | Trouble::AuthorityLost(_)
         | Trouble::AuthorityDamaged(_) => Ok(sooner(again, Some(LOOK_AGAIN))),

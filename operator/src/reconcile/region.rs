@@ -8,6 +8,7 @@ use sallyport_api::DmzRegion;
 use sallyport_core::name::RegionId;
 use sallyport_pki::profile::Profile;
 use sallyport_plan::catalogue::ObjectKey;
+use sallyport_plan::certificate::Takeover;
 use sallyport_plan::labels::{self, Owner};
 use sallyport_plan::names;
 use sallyport_plan::objects::{self, Child, RegionParts};
@@ -147,6 +148,9 @@ async fn bootstrap(ctx: &Context, key: &ObjectKey, plan: &Plan) -> Result<Issued
         lifetime: profile.default_lifetime(),
         profile,
         signer: &plan.signer,
+        takeover: Takeover::AtOnce,
+        keystore: None,
+        book: None,
     };
     bring_about(ctx, &order, now()).await
 }

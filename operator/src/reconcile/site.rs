@@ -2,13 +2,15 @@
 
 use sallyport_api::CustomerSite;
 use sallyport_plan::catalogue::{ObjectKey, region_key};
+use sallyport_plan::enforcement::Progress;
 use sallyport_plan::problem::judge_site;
 use sallyport_plan::status::{self, SiteFacts};
 use sallyport_plan::tunnels_cut;
 
-use super::{Again, finalizer, now};
+use super::{Again, enforced, finalizer, now};
 use crate::context::Context;
 use crate::error::Error;
+use crate::kinds::Kind;
 use crate::report;
 
 /// One site.
@@ -18,7 +20,8 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
         return Ok(None);
     }
     let facts = observe(ctx, key, &site); // cache, pure
-    if finalizer::keep(ctx, &*site, facts.leaving.as_ref()).await? == finalizer::Kept::Released {
+    let wish = finalizer::Wish::of(facts.leaving.as_ref()); // pure
+    if finalizer::keep(ctx, &*site, tunnels_cut::FINALIZER, wish).await? == finalizer::Kept::Released {
         // client
         return Ok(None);
     }
@@ -45,5 +48,17 @@ fn observe(ctx: &Context, key: &ObjectKey, site: &CustomerSite) -> SiteFacts {
         endpoints: count(all.endpoints_of(key).count()),
         connected: count(connected),
         devices: count(all.devices_of(key).count()),
+        suspension: site.spec.suspended.then(|| suspension(ctx, key, site, &region)),
     }
+}
+
+/// In force where every endpoint of the site that is left may hold no tunnel.
+fn suspension(ctx: &Context, key: &ObjectKey, site: &CustomerSite, region: &ObjectKey) -> Progress {
+    let before = site.status.as_ref().and_then(|status| status.suspension.as_ref());
+    enforced::suspension(ctx, (Kind::CustomerSite, key), before, region, |config| {
+        let mut mine = config.endpoints.values().filter(|endpoint| {
+            endpoint.site.0.namespace.as_str() == key.namespace && endpoint.site.0.name.as_str() == key.name
+        });
+        mine.all(|endpoint| endpoint.suspended)
+    })
 }

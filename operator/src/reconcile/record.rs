@@ -1,0 +1,69 @@
+//! Writing down a certificate that goes into a Secret, before it does.
+
+use jiff::Timestamp;
+use kube::Api;
+use sallyport_api::TunnelCertificate;
+use sallyport_pki::authority::Leaf;
+use sallyport_pki::inspect::Validity;
+use sallyport_plan::catalogue::ObjectKey;
+use sallyport_plan::issuance::{Issuance, record};
+use sallyport_plan::revocation::is_revoked;
+use sallyport_plan::status::Trouble;
+
+use crate::context::Context;
+use crate::error::{Error, found};
+use crate::report::{self, Over};
+
+/// Where a certificate is written down.
+pub(super) struct Book {
+    /// In the status of this object.
+    pub(super) certificate: ObjectKey,
+    /// Who issues it.
+    pub(super) authority: ObjectKey,
+}
+
+/// How often somebody else may write the object in between.
+const ATTEMPTS: u32 = 5;
+
+/// Writes it down.
+pub(super) async fn write_down(
+    ctx: &Context,
+    book: &Book,
+    leaf: &Leaf,
+    generation: u32,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let issuance = Issuance {
+        serial: leaf.serial.clone(),
+        validity: Validity { not_before: leaf.not_before, not_after: leaf.not_after },
+        generation,
+        authority: book.authority.clone(),
+        used_token: None,
+    };
+    for _ in 0..ATTEMPTS {
+        let gone = || Trouble::Issue("the object is gone".to_owned());
+        let object = ctx.world.certificates.get(&book.certificate).ok_or_else(gone)?;
+        if is_revoked(&object) {
+            return Err(Trouble::Issue("it was revoked in the meantime".to_owned()));
+        }
+        if !ctx.fence.holds() {
+            return Err(Trouble::Issue("this operator does not lead any more".to_owned()));
+        }
+        let status = record(object.status.as_ref(), &issuance, now).map_err(|full| Trouble::Issue(full.to_string()))?;
+        match report::write(ctx, &*object, &status, Over::ThisVersion).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_conflict() => refresh(ctx, &book.certificate).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Trouble::Issue("somebody else goes on writing the object".to_owned()))
+}
+
+async fn refresh(ctx: &Context, key: &ObjectKey) -> Result<(), Trouble> {
+    let api: Api<TunnelCertificate> = Api::namespaced(ctx.client.clone(), &key.namespace);
+    let what = format!("read TunnelCertificate {key}");
+    let live = found(api.get(&key.name).await).map_err(|e| Trouble::from(Error::api(what)(e)))?;
+    let live = live.ok_or_else(|| Trouble::Issue("the object is gone".to_owned()))?;
+    ctx.world.certificates.put(crate::intake::ours(live));
+    Ok(())
+}
