@@ -43,9 +43,18 @@ pub(crate) struct Wait<const MINUTES: u64> {
 impl<const MINUTES: u64> Wait<MINUTES> {
     /// For how long to wait; nothing: not at all.
     pub(crate) fn within(&self) -> Option<Duration> {
-        self.wait.then(|| self.timeout.unwrap_or(Duration::from_secs(MINUTES * 60)))
+        self.within_or(Duration::from_secs(MINUTES * 60))
+    }
+
+    /// The same, with another default.
+    pub(crate) fn within_or(&self, default: Duration) -> Option<Duration> {
+        self.wait.then(|| self.timeout.unwrap_or(default))
     }
 }
+
+/// `spec.rotateRequest.dropWithin`, when it is not given.
+const EMERGENCY: Duration = Duration::from_secs(3600);
+const AFTER_DEADLINE: Duration = Duration::from_secs(1800);
 
 fn length(text: &str) -> Result<Duration, sallyport_api::span::SpanError> {
     text.parse::<Span>().map(|span| span.length())
@@ -153,7 +162,7 @@ Examples:
       whoever has no new certificate after an hour is cut; asks first, and reports who was cut
 
 With --wait, exit code 0: the new generation signs and the old ones are removed; 6: another
-rotation overtook it; 7: it is not done within --timeout and goes on.")]
+rotation overtook it; 7: it is not done within --timeout (30m; in an emergency, its deadline and 30m) and goes on.")]
     Rotate(Rotate),
     /// Show generations, the rotation under way, each site's progress, and whom dropping a generation would cut
     #[command(after_help = "\
@@ -184,6 +193,15 @@ pub(crate) struct Rotate {
     pub yes: bool,
     #[command(flatten)]
     pub wait: Wait<30>,
+}
+
+impl Rotate {
+    /// For how long to wait. An emergency is over at its deadline, so without a `--timeout` that is waited for, and half an
+    /// hour for what follows it.
+    pub(crate) fn within(&self) -> Option<Duration> {
+        let deadline = self.drop_within.as_ref().map_or(EMERGENCY, Span::length);
+        if self.emergency { self.wait.within_or(deadline + AFTER_DEADLINE) } else { self.wait.within() }
+    }
 }
 
 #[derive(Debug, Subcommand)]

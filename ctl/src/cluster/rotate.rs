@@ -33,7 +33,7 @@ pub(crate) async fn run(cluster: &Cluster, wish: &Rotate, output: &Output) -> Re
         drop_within: wish.drop_within.clone(),
     };
     let written: CertificateAuthority = cluster.apply(MANAGER, &authority, &spec(&request)).await?;
-    let Some(within) = wish.wait.within() else {
+    let Some(within) = wish.within() else {
         return output.answer(&json!({ "request": request }), || {
             let namespace = &cluster.namespace;
             format!("request {} written; sallyportctl ca status {} --namespace {namespace}", request.id, wish.name)

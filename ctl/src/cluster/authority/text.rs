@@ -65,6 +65,9 @@ fn head(report: &Report) -> String {
 }
 
 fn generations(report: &Report) -> String {
+    if report.generations.is_empty() {
+        return "no generation was made yet".to_owned();
+    }
     let rows = report.generations.iter().map(|generation| {
         let drops = generation.drop_others_at.as_deref().map(time).unwrap_or_default();
         vec![
