@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -139,6 +139,7 @@ where
     let (head, body) = ask(stream, request).await?.into_parts();
     match timeout(STEP, Limited::new(body, max).collect()).await {
         Ok(Ok(body)) => Ok((head.status, head.headers, body.to_bytes())),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(DialError::TooLong { max }),
         Ok(Err(_)) => Err(DialError::Silent),
         Err(_elapsed) => Err(DialError::Silent),
     }
@@ -233,13 +234,19 @@ pub enum DialError {
     /// No handshake.
     #[error("tls handshake failed")]
     Tls(#[from] HandshakeFailure),
+    /// The answer does not end.
+    #[error("the answer is longer than {max} bytes, so it is no gateway's")]
+    TooLong {
+        /// What it may have at most.
+        max: usize,
+    },
 }
 
 impl DialError {
     /// A closed set of labels for metrics.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Http(_) | Self::NotAWebSocket | Self::Request(_) => "http",
+            Self::Http(_) | Self::NotAWebSocket | Self::Request(_) | Self::TooLong { .. } => "http",
             Self::NoAddress { .. } | Self::NotAName(_) => "nameNotResolved",
             Self::Refused(answer) if answer.is_held() => "held",
             Self::Refused(_) => "refused",

@@ -43,6 +43,7 @@ pub struct Site {
     /// Two looks at once could put the older files in use.
     looking: Mutex<()>,
     changed: Notify,
+    last_refusal: Mutex<Option<String>>,
 }
 
 impl Site {
@@ -74,6 +75,7 @@ impl Site {
             announcements,
             looking: Mutex::new(()),
             changed: Notify::new(),
+            last_refusal: Mutex::new(None),
         })
     }
 
@@ -108,15 +110,28 @@ impl Site {
     /// Takes an announcement of trust and answers the digest of the bundle that is in use then. Blocks on the disk.
     pub fn take_trust(&self, document: &[u8]) -> Result<String, TrustError> {
         let material = self.material();
-        let taken =
-            self.announcements.take(document, trust_judge(&material, &self.surroundings), &self.config.trust)?;
+        let before = self.announcements.taken();
+        let judge = trust_judge(&material, &self.surroundings);
+        let taken = self.announcements.take(document, judge, &self.config.trust)?;
         self.reload();
-        self.changed.notify_one();
         let in_use = self.material().trust.digest();
-        if in_use != taken.digest {
-            tracing::warn!(announced = %taken.digest, %in_use, "the trust file says otherwise than the announcement");
+        // A gateway repeats what it has no right answer to; only what is new is worth a line.
+        if before.as_ref() != Some(&taken) {
+            self.changed.notify_one();
+            tracing::info!(sequence = taken.sequence, digest = %in_use, "announcement of trust taken");
+            if in_use != taken.digest {
+                tracing::warn!(announced = %taken.digest, %in_use, "the trust file says otherwise");
+            }
         }
         Ok(in_use)
+    }
+
+    /// Whether this refusal is another one than the last: a gateway repeats what was refused.
+    fn is_news(&self, refusal: Option<String>) -> bool {
+        let mut last = self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = *last != refusal;
+        *last = refusal;
+        news
     }
 
     /// Looks at the files once.
@@ -215,13 +230,15 @@ impl Handler for TunnelHandler {
         let announcements = &self.site.metrics.announcements;
         match taken.await {
             Ok(Ok(digest)) => {
-                tracing::info!(gateway = %self.gateway, %digest, "trust in force");
+                self.site.is_news(None);
                 announcements.with_label_values(&["inForce"]).inc();
                 Ok(digest)
             }
             Ok(Err(error)) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                tracing::error!(gateway = %self.gateway, %error, %cause, "announcement of trust refused");
+                if self.site.is_news(Some(error.to_string())) {
+                    tracing::error!(gateway = %self.gateway, %error, %cause, "announcement of trust refused");
+                }
                 announcements.with_label_values(&["refused"]).inc();
                 Err(error.to_string())
             }

@@ -29,7 +29,9 @@ pub async fn run(config: Config, surroundings: Surroundings, stop: CancellationT
         }
         None => None,
     };
-    let site = Arc::new(Site::open(config, surroundings, metrics)?);
+    let enrolled = config.certificate.exists() || config.key.exists();
+    let site = Site::open(config, surroundings, metrics);
+    let site = Arc::new(site.map_err(|error| if enrolled { error.into() } else { RunError::NotEnrolled(error) })?);
     tracing::info!(
         endpoint = %site.material().endpoint,
         gateway = %site.config.gateway.host,
@@ -76,4 +78,7 @@ pub enum RunError {
     /// See [`MaterialError`].
     #[error(transparent)]
     Material(#[from] MaterialError),
+    /// There is neither certificate nor key.
+    #[error("this agent has no certificate yet: enrol it first, see sallyport-agent enrol --help")]
+    NotEnrolled(#[source] MaterialError),
 }

@@ -88,6 +88,11 @@ impl Announcements {
         Self { directory: directory.to_owned(), state: Mutex::new(state) }
     }
 
+    /// The last one that was taken.
+    pub fn taken(&self) -> Option<Taken> {
+        self.state().as_ref().map(|(taken, _)| taken.clone())
+    }
+
     /// Which CA signs now, as far as this agent was told.
     pub fn issuing(&self) -> Option<Issuing> {
         self.state().as_ref().map(|(_, issuing)| issuing.clone())

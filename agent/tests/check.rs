@@ -104,6 +104,65 @@ async fn the_certificate() {
 }
 
 #[tokio::test]
+async fn whether_it_will_renew_and_whom_it_trusts() {
+    let region = Region::new();
+    let gateway = preflight_gateway(&region).await;
+    let finding = |report: &Report, name: &str| report.findings.iter().find(|f| f.name == name).unwrap().clone();
+
+    let first = report(&region, gateway.port, &surroundings()).await;
+    let renewal = finding(&first, "certificate renewal");
+    assert_eq!(renewal.outcome, Outcome::Ok);
+    for word in ["CN=test ca G1", &region.authority.fingerprint(), "renewed between", "writable"] {
+        assert!(renewal.seen.contains(word), "{word}: {}", renewal.seen);
+    }
+    let trust = finding(&first, "trust");
+    let digest = region.authority.bundle().digest();
+    assert!(trust.seen.contains(&digest) && trust.seen.contains("no announcement"), "{}", trust.seen);
+
+    // Two thirds of its life ago, and nothing happened.
+    let late = at(|| Timestamp::now() + SignedDuration::from_hours(24 * 65));
+    let overdue = finding(&report(&region, gateway.port, &late).await, "certificate renewal");
+    assert_eq!(overdue.outcome, Outcome::Warning);
+    assert!(overdue.seen.contains("due since") && overdue.remedy.unwrap().contains("journalctl"));
+
+    // An announcement was taken, and then the file was changed by hand.
+    let (second, _) = region.generation(2);
+    let site = sallyport_agent::handler::Site::open(
+        region.config(gateway.port, 1),
+        surroundings(),
+        sallyport_agent::metrics::Metrics::new(
+            &sallyport_runtime::metrics::Registry::new(),
+            &sallyport_runtime::admin::Readiness::new(),
+        ),
+    );
+    site.unwrap().take_trust(&region.announce(7, &region.authority.bundle(), &region.authority)).unwrap();
+    let taken = finding(&report(&region, gateway.port, &surroundings()).await, "trust");
+    assert!(taken.outcome == Outcome::Ok && taken.seen.contains("announcement 7"), "{}", taken.seen);
+    region.write("ca.crt", &region.authority.bundle().union(&second.bundle()).to_pem());
+    let changed = finding(&report(&region, gateway.port, &surroundings()).await, "trust");
+    assert!(changed.outcome == Outcome::Warning && changed.seen.contains(&digest), "{}", changed.seen);
+    region.write("trust.newest", "seven");
+    assert_failure(&report(&region, gateway.port, &surroundings()).await, "trust", "trust.newest", "enrol");
+    std::fs::remove_file(region.path("trust.newest")).unwrap();
+
+    // The CA changed while this agent was away.
+    region.write("ca.crt", &second.certificate_pem());
+    let orphan = finding(&report(&region, gateway.port, &surroundings()).await, "certificate renewal");
+    assert!(orphan.outcome == Outcome::Warning && orphan.remedy.unwrap().contains("enrol again"));
+    region.write("ca.crt", &region.authority.certificate_pem());
+
+    // Files that cannot be replaced, which only matters if the agent is to replace them.
+    let name = "k".repeat(255);
+    std::fs::copy(region.path("tls.key"), region.path(&name)).unwrap();
+    for (renew, outcome) in [(true, Outcome::Warning), (false, Outcome::Ok)] {
+        let yaml = region.yaml(gateway.port).replace("tls.key", &name) + &format!("renew: {renew}\n");
+        region.write("agent.yaml", &yaml);
+        let report = check::run(&region.path("agent.yaml"), &surroundings(), |_| None).await;
+        assert_eq!(finding(&report, "certificate renewal").outcome, outcome, "{report}");
+    }
+}
+
+#[tokio::test]
 async fn a_clock_that_is_behind() {
     let region = Region::new();
     let gateway = preflight_gateway(&region).await;

@@ -267,6 +267,25 @@ async fn what_is_delivered_as_files_is_asked_for_once_until_the_files_change() {
     renewal.site.reload();
     renewal.counts("refused", 2).await;
     renewal.ends().await;
+    assert_eq!(log.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn told_not_to_renew_it_does_not() {
+    let region = Arc::new(Region::new());
+    region.renew(DUE);
+    let (second, _) = region.generation(2);
+    let both = region.authority.bundle().union(&second.bundle());
+    let device = echo_device().await;
+    let (mut gateway, log) = of_one_authority(&region, |_, _| Answered::refuse(503, "notNow")).await;
+    let agent = start(Config { renew: false, ..region.config(gateway.port, device) });
+    let tunnel = gateway.next().await.tunnel;
+    tunnel.push_offer(region.sign(&region.offer(device, 1))).await.unwrap();
+    // Due by its life, and by the announcement.
+    assert_eq!(tunnel.push_trust(region.announce(1, &both, &second)).await.unwrap(), both.digest());
+    echoes(&tunnel).await;
+    agent.ends().await;
+    assert!(log.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

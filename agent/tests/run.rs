@@ -226,6 +226,17 @@ async fn a_slots_future_is_small() {
 }
 
 #[tokio::test]
+async fn without_certificate_and_key_it_says_how_to_enrol() {
+    let region = Region::new();
+    let config = region.config(1, 1);
+    for file in [&config.certificate, &config.key] {
+        std::fs::remove_file(file).unwrap();
+    }
+    let error = run(config, surroundings(), CancellationToken::new()).await.unwrap_err();
+    assert!(error.to_string().contains("enrol --help"), "{error}");
+}
+
+#[tokio::test]
 async fn a_certificate_that_is_no_endpoints_does_not_start() {
     let region = Region::new();
     region.certificate(Profile::Operator, Duration::from_secs(3600));

@@ -37,7 +37,7 @@ pub(super) fn check(path: &Path, now: Timestamp, report: &mut Report) -> Option<
     let (leaf, trust, files) = match read {
         Ok(read) => read,
         Err(error) => {
-            let remedy = "copy the certificate, the key and the trust file from the vendor's delivery again, readable for the agent's user";
+            let remedy = "enrol (sallyport-agent enrol --help), or copy the certificate, the key and the trust file from the vendor's delivery again, readable for the agent's user";
             report.failed("certificate files", chain(&error), remedy);
             return None;
         }
@@ -46,7 +46,7 @@ pub(super) fn check(path: &Path, now: Timestamp, report: &mut Report) -> Option<
     key_fits(&files, &leaf, report);
     names_an_endpoint(&files, &leaf, report);
     valid_now(inspect::validity(&leaf).ok(), now, report);
-    renewal::check(&config, &leaf, &trust, now, report);
+    renewal::check(&config, &files, &leaf, &trust, now, report);
     Some(Ready { config, files, trust })
 }
 

@@ -6,13 +6,24 @@ use sallyport_pki::inspect;
 
 use super::{Report, chain};
 use crate::config::Config;
+use crate::material::Files;
 use crate::pair::{self, Pair};
 use crate::renew::when;
-use crate::trust;
+use crate::trust::{self, Announcements, Judge, Taken};
 
-pub(super) fn check(config: &Config, leaf: &[u8], trust: &TrustBundle, now: Timestamp, report: &mut Report) {
+pub(super) fn check(
+    config: &Config,
+    files: &Files,
+    leaf: &[u8],
+    trust: &TrustBundle,
+    now: Timestamp,
+    report: &mut Report,
+) {
     certificate(config, leaf, trust, now, report);
-    trusted(config, trust, report);
+    let taken = files.endpoint(leaf).ok().and_then(|(region, _)| {
+        Announcements::load(&config.state_directory, Judge { trust, region: &region, now }).taken()
+    });
+    trusted(config, trust, taken.as_ref(), report);
 }
 
 fn certificate(config: &Config, leaf: &[u8], trust: &TrustBundle, now: Timestamp, report: &mut Report) {
@@ -47,7 +58,7 @@ fn certificate(config: &Config, leaf: &[u8], trust: &TrustBundle, now: Timestamp
     }
 }
 
-fn trusted(config: &Config, trust: &TrustBundle, report: &mut Report) {
+fn trusted(config: &Config, trust: &TrustBundle, taken: Option<&Taken>, report: &mut Report) {
     const NAME: &str = "trust";
     let held = format!("{} certificate authorities, digest {}", trust.len(), trust.digest());
     let announced = match trust::newest(&config.state_directory) {
@@ -59,6 +70,13 @@ fn trusted(config: &Config, trust: &TrustBundle, report: &mut Report) {
         }
     };
     let seen = format!("{held}; {announced}");
+    if let Some(taken) = taken
+        && taken.digest != trust.digest()
+    {
+        let seen = format!("{seen}, of a bundle with digest {}", taken.digest);
+        let remedy = "the trust file was changed since, and is used until the next announcement; if nobody meant it, enrol again, or put the announced bundle back";
+        return report.warning(NAME, seen, remedy);
+    }
     match pair::folder_is_writable(&config.trust) {
         Ok(()) => report.ok(NAME, seen),
         Err(error) => report.warning(NAME, seen, chain(&error)),
