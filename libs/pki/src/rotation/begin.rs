@@ -21,7 +21,7 @@ pub(super) fn name_stored_key(view: View<'_>) -> Option<Verdict> {
     let newcomer = view.newcomer()?;
     let made = view.facts.made.get(&newcomer.number);
     let due = why_named(view, newcomer.number);
-    let deadline = due.request.and_then(|request| request.emergency).filter(|_| due.cause == Cause::Emergency);
+    let deadline = due.request.and_then(|request| request.emergency);
     let generation = GenerationState {
         generation: newcomer.clone(),
         stage: Stage::NotYetTrusted,
@@ -81,8 +81,8 @@ pub(super) fn make_key(view: View<'_>) -> Option<Verdict> {
         None => first(),
         Some(_) => due(view)?,
     };
-    let stored = view.facts.keys.last_key_value().map_or(0, |(number, _)| *number);
-    let number = view.highest().max(stored).checked_add(1)?;
+    // Stored keys above the highest number are in the state by now.
+    let number = view.highest().checked_add(1)?;
     let waits_for = format!("the key of generation {number} to be made: {}", due.why);
     let waiting = Waiting { to: number, waits_for, ..Waiting::default() };
     Some(Verdict::Make { number, cause: due.cause, waiting })

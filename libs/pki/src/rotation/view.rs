@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::generation::Generation;
 
 use super::facts::{Facts, Held, Peer, Request};
-use super::state::{Cause, GenerationState, Stage, State};
+use super::state::{GenerationState, Stage, State};
 
 /// What a check sees.
 #[derive(Clone, Copy)]
@@ -97,7 +97,7 @@ pub(super) fn number(generation: &GenerationState) -> u32 {
 /// Until when an emergency's generation is patient with those who do not acknowledge it: half of its deadline, so that
 /// the other half is left for renewing certificates. Once it is trusted, half of what is left then.
 pub(super) fn patience_ends(candidate: &GenerationState) -> Option<Timestamp> {
-    let deadline = candidate.drop_others_at.filter(|_| candidate.cause == Cause::Emergency)?;
+    let deadline = candidate.drop_others_at?;
     candidate.since.checked_add(candidate.since.duration_until(deadline) / 2).ok()
 }
 

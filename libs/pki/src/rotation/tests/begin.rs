@@ -98,6 +98,9 @@ fn not_while_one_is_under_way() {
         &[("lyon/agent", "still uses a certificate of generation 1 until 2026-01-31T00:00:00Z")],
     );
     assert_eq!(scene.step().actions, []);
+    let mut scene = Scene::of(&[PhasingOut, Issuing]).peer("lyon/agent", holder(1));
+    scene.facts.wish.made_for = "another".into();
+    assert_eq!(scene.step().actions, []);
 }
 
 #[test]
@@ -130,6 +133,15 @@ fn a_key_is_of_the_spec_it_was_made_for() {
     scene.facts.keys.insert(2, generation(2));
     scene.facts.made.insert(2, Made { made_for: "second".into(), request: None });
     assert_eq!(scene.step().state.generation(2).unwrap().made_for, "second");
+}
+
+/// Only an emergency is particular about when a key was made.
+#[test]
+fn a_request_takes_a_key_that_was_made_before() {
+    let mut scene = Scene::of(&[Issuing]).request(None);
+    scene.facts.keys.insert(2, generation(2));
+    scene.facts.made.insert(2, Made { made_for: "spec".into(), request: None });
+    scene.moves_to(&[Issuing, NotYetTrusted], "requested: a key leaked");
 }
 
 #[test]

@@ -114,6 +114,26 @@ fn it_drops_all_older_ones() {
     assert_eq!((scene.step().state, scene.state.sequence), (scene.state.clone(), 2));
 }
 
+/// After a restore there may be several that have yet to sign: those before the emergency's are no better than the leaked.
+#[test]
+fn it_overtakes_what_was_found_in_the_store() {
+    let mut scene = Scene::of(&[Issuing, NotYetTrusted, NotYetTrusted]);
+    scene.state.generations[2].cause = Cause::Emergency;
+    scene.moves_to(&[Issuing, Removed, NotYetTrusted], "overtaken by generation 3");
+}
+
+/// The next rotation does not lengthen the deadline, nor does a generation's own deadline drop itself.
+#[test]
+fn its_deadline_holds_while_it_is_phasing_out_itself() {
+    let mut scene = Scene::of(&[PhasingOut, PhasingOut, Issuing]).peer("a/a", holder(1)).peer("b/b", holder(2));
+    scene.state.generations[1].drop_others_at = Some(at(HOUR));
+    scene.state.generations[2].drop_others_at = Some(at(3 * HOUR));
+    scene = scene.at(2 * HOUR);
+    scene.state = scene.step().state;
+    assert_eq!(scene.state.bundle(), [2, 3].into());
+    assert_eq!((scene.step().state, scene.step().wake_at), (scene.state, Some(at(3 * HOUR))));
+}
+
 /// The deadline of a generation that never came to sign is none.
 #[test]
 fn a_generation_that_was_overtaken_drops_nobody() {

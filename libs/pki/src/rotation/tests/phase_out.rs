@@ -28,6 +28,7 @@ fn one_of_several_certificates_is_enough() {
     let mut peer = holder(2);
     peer.holds.push(Held { issuer: 1, not_after: at(5) });
     peer.holds.push(Held { issuer: 1, not_after: at(9) });
+    peer.holds.push(Held { issuer: 1, not_after: at(7) });
     let scene = phasing_out(peer).at(6);
     scene.waits(WAITS, 0, 1, &[("lyon/agent", "still uses a certificate of generation 1 until 2026-01-01T00:00:09Z")]);
 }
@@ -60,8 +61,18 @@ fn who_uses_it_was_declared_lost() {
 fn it_ended() {
     let mut peer = holder(1);
     peer.holds[0].not_after = at(200 * DAY);
+    assert_eq!(phasing_out(peer.clone()).step().wake_at, Some(at(100 * DAY)));
     let step = phasing_out(peer).at(100 * DAY).moves_to(&[Removed, Issuing], "it ended at 2026-04-11T00:00:00Z");
     assert_eq!(step.state.given_up, []);
+}
+
+/// One that is given up counts as done when its certificate has ended, which people see.
+#[test]
+fn the_end_of_a_certificate_of_one_that_is_given_up() {
+    let mut scene = phasing_out(holder(1)).peer("lyon/b", holder(1));
+    scene.facts.peers.get_mut("lyon/b").unwrap().holds[0].not_after = at(40 * DAY);
+    scene.facts.wish.lost = lost("lyon/agent");
+    assert_eq!(scene.step().wake_at, Some(at(30 * DAY)));
 }
 
 /// The key is destroyed only once the removal is stored, and until it is gone; a late operator may have made it again.

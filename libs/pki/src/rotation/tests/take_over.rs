@@ -112,4 +112,29 @@ fn it_signs_and_the_one_before_stops_in_one_write() {
 fn it_does_not_sign_before_a_new_peer_has_the_bundle() {
     let scene = Scene::of(&[Issuing, Trusted]).peer("new/agent", Peer::default());
     scene.waits(WAITS, 0, 1, &[("new/agent", "has not acknowledged the bundle")]);
+    assert_eq!(scene.step().wake_at, Some(at(100 * DAY)));
+    let mut scene = scene;
+    scene.facts.wish.lost = lost("new/agent");
+    let step = scene.moves_to(&[PhasingOut, Issuing], "it is trusted");
+    assert_eq!(step.state.given_up[0].reason, "declared lost: burnt down");
+}
+
+/// One that is given up counts as done when its certificate has ended, which people see.
+#[test]
+fn the_end_of_a_certificate_of_one_that_is_given_up() {
+    let mut scene = Scene::of(&[NotYetTrusted]).peer("lyon/agent", unaware(1)).peer("lyon/b", unaware(1));
+    scene.facts.peers.get_mut("lyon/b").unwrap().holds[0].not_after = at(40 * DAY);
+    scene.facts.wish.lost = lost("lyon/agent");
+    assert_eq!(scene.step().wake_at, Some(at(30 * DAY)));
+    scene.facts.wish.lost.clear();
+    scene = scene.peer("lyon/agent", away(unaware(1), -20 * DAY));
+    assert_eq!(scene.step().wake_at, Some(at(30 * DAY)));
+}
+
+/// An overlap without end gives nobody up.
+#[test]
+fn an_overlap_without_end() {
+    let mut scene = Scene::of(&[Issuing, NotYetTrusted]).peer("lyon/agent", away(unaware(1), 0)).at(90 * DAY);
+    scene.facts.wish.overlap = Duration::MAX;
+    assert_eq!(scene.step().state, scene.state);
 }
