@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Gateway;
 use crate::inner::answer::Problem;
+use crate::places::Places;
 
 /// From the first byte to the end of the TLS handshake, and again for the head of each request: what a slow-loris may
 /// hold a place (fault F16).
@@ -28,6 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connections per door. Below the 20,000 descriptors that many systems allow a process, with room for the rest.
 const CONNECTIONS: usize = 16_000;
+
+/// Handshakes of one source that may be under way at a door. A flood from one address holds this many places and no more;
+/// a hospital whose agents all come back at once is through in a second, because a handshake takes milliseconds.
+const HANDSHAKES_EACH: usize = 256;
 
 /// The doors' current TLS configurations; closed until the gateway has certificates.
 pub struct Doors {
@@ -47,43 +52,61 @@ impl Default for Doors {
     }
 }
 
-/// A connection that passed the handshake and was refused for whom its certificate names.
+/// A connection that was refused for whom its certificate names, or for want of a place.
 #[derive(Debug)]
 pub struct Refused {
     label: &'static str,
     detail: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// One of many, from somebody unknown.
+    Flood,
+    /// A party that should not be here.
+    Party,
 }
 
 impl Refused {
     /// No certificate, which the handshake already excludes.
     pub fn no_certificate() -> Self {
-        Self { label: "noCertificate", detail: String::new() }
+        Self { label: "noCertificate", detail: String::new(), kind: Kind::Party }
     }
 
     /// The certificate is valid, but of a party that has no business at this door.
     pub fn role_swapped(identity: String) -> Self {
-        Self { label: "roleSwapped", detail: identity }
+        Self { label: "roleSwapped", detail: identity, kind: Kind::Party }
     }
 
     /// There is no place left for those who show no certificate.
     pub fn no_place() -> Self {
-        Self { label: "noPlace", detail: String::new() }
+        Self { label: "noPlace", detail: String::new(), kind: Kind::Flood }
+    }
+
+    /// Its source has as many handshakes under way as it may.
+    pub fn too_many_handshakes() -> Self {
+        Self { label: "tooManyHandshakes", detail: String::new(), kind: Kind::Flood }
     }
 
     /// The trust changed while the handshake was under way.
     pub fn no_longer(reason: Reason) -> Self {
-        Self { label: reason.label(), detail: String::new() }
+        Self { label: reason.label(), detail: String::new(), kind: Kind::Party }
     }
 
     /// The certificate names nobody.
     pub fn unusable(detail: String) -> Self {
-        Self { label: "unusable", detail }
+        Self { label: "unusable", detail, kind: Kind::Party }
     }
 
     /// Counts and logs it; the connection is dropped by the caller without an answer.
     pub fn report(self, gateway: &Gateway, door: &'static str, from: SocketAddr) {
         gateway.metrics.handshakes_refused.with_label_values(&[door, self.label]).inc();
-        tracing::warn!(door, %from, reason = self.label, detail = self.detail, "connection refused");
+        match self.kind {
+            // A flood is for the counter, and must not become a flood of lines.
+            Kind::Flood => tracing::debug!(door, %from, reason = self.label, "connection refused"),
+            Kind::Party => tracing::warn!(door, %from, reason = self.label, detail = self.detail, "connection refused"),
+        }
     }
 }
 
@@ -110,11 +133,18 @@ pub async fn run<S, F>(
 {
     let Opened { name, door, serve } = opened;
     let stopping = stop.clone();
+    let handshakes = Places::new(CONNECTIONS, HANDSHAKES_EACH);
     listen::serve(listener, CONNECTIONS, stop, move |tcp, from| {
         let (gateway, doors) = (Arc::clone(&gateway), Arc::clone(&doors));
         let (serve, stopping) = (serve.clone(), stopping.clone());
+        let handshake = handshakes.take(from);
         async move {
-            match door(&doors).accept(tcp, PATIENCE).await {
+            let Some(handshake) = handshake else {
+                return Refused::too_many_handshakes().report(&gateway, name, from);
+            };
+            let accepted = door(&doors).accept(tcp, PATIENCE).await;
+            drop(handshake);
+            match accepted {
                 Ok(stream) => serve(gateway, stream, from, stopping).await,
                 Err(failure) => {
                     gateway.metrics.handshakes_refused.with_label_values(&[name, failure.label()]).inc();

@@ -1,4 +1,4 @@
-//! Places for those who have shown nothing yet, counted in all and for each source.
+//! Places for those who have shown nothing yet, counted in all and for each source (faults F16, F17).
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -23,7 +23,13 @@ impl From<SocketAddr> for Source {
 pub struct Places {
     most: usize,
     most_each: usize,
-    taken: Arc<Mutex<BTreeMap<Source, usize>>>,
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    each: BTreeMap<Source, usize>,
 }
 
 impl Places {
@@ -36,11 +42,12 @@ impl Places {
     pub fn take(&self, from: SocketAddr) -> Option<Place> {
         let source = Source::from(from);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.get(&source).copied().unwrap_or_default();
-        if own >= self.most_each || taken.values().sum::<usize>() >= self.most {
+        let own = taken.each.get(&source).copied().unwrap_or_default();
+        if own >= self.most_each || taken.all >= self.most {
             return None;
         }
-        taken.insert(source, own + 1);
+        taken.all += 1;
+        taken.each.insert(source, own + 1);
         drop(taken);
         Some(Place { source, places: self.clone() })
     }
@@ -56,9 +63,10 @@ pub struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        match taken.get_mut(&self.source) {
+        taken.all -= 1;
+        match taken.each.get_mut(&self.source) {
             Some(own) if *own > 1 => *own -= 1,
-            _ => drop(taken.remove(&self.source)),
+            _ => drop(taken.each.remove(&self.source)),
         }
     }
 }
@@ -90,6 +98,7 @@ mod tests {
         drop(one);
         assert!(places.take(from("192.0.2.3")).is_some());
         drop((two, three));
-        assert!(places.taken.lock().unwrap().is_empty());
+        let taken = places.taken.lock().unwrap();
+        assert!(taken.each.is_empty() && taken.all == 0);
     }
 }

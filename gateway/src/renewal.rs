@@ -16,7 +16,7 @@ use sallyport_tunnel::{NONCE, Proof, PushError};
 use crate::certificate::InUse;
 use crate::gateway::Gateway;
 use crate::trust::Trust;
-use crate::tunnels::LiveTunnel;
+use crate::tunnels::{LiveTunnel, TELL_AGAIN};
 
 /// Agents asked at once. Each is a round trip; a thousand agents on slow lines are through in seconds.
 const AT_ONCE: usize = 64;
@@ -72,10 +72,14 @@ fn due(gateway: &Gateway, trust: &Trust, now: Timestamp) -> Due {
     for (endpoint, live) in gateway.tunnels.all() {
         let certificate = live.certificate();
         let at = certificate.two_thirds();
-        if is_due(&certificate, trust, now) || !knows(&live, trust) {
+        let to_tell = !knows(&live, trust);
+        if is_due(&certificate, trust, now) || to_tell && !live.was_just_told() {
             due.now.push((endpoint, live));
-        } else {
-            due.next = due.next.min(Duration::try_from(at.duration_since(now)).unwrap_or_default());
+            continue;
+        }
+        due.next = due.next.min(Duration::try_from(at.duration_since(now)).unwrap_or_default());
+        if to_tell {
+            due.next = due.next.min(TELL_AGAIN);
         }
     }
     due
@@ -92,7 +96,7 @@ fn knows(live: &LiveTunnel, trust: &Trust) -> bool {
 /// Tells an agent of the trust if it does not know it, and asks for its proof if that is due.
 async fn attend(gateway: &Arc<Gateway>, endpoint: EndpointId, live: LiveTunnel) {
     let Some(trust) = gateway.trust.current() else { return };
-    if !knows(&live, &trust) {
+    if !knows(&live, &trust) && !live.was_just_told() {
         gateway.tunnels.announce(&endpoint, &live, &trust).await;
     }
     if is_due(&live.certificate(), &trust, Timestamp::now()) {

@@ -162,9 +162,10 @@ impl Sessions {
     /// Ends the sessions through tunnels that are about to be cut, and returns when that is over.
     pub async fn withdraw_through(&self, tunnels: &[(EndpointId, LiveTunnel, &'static str)]) {
         let mut cut = Vec::new();
+        let whys: BTreeMap<_, _> = tunnels.iter().map(|(endpoint, _, why)| (endpoint, why)).collect();
         for session in self.live() {
             let endpoint = session.passage.permit().authorised().endpoint();
-            if let Some((_, _, why)) = tunnels.iter().find(|(of, ..)| of == endpoint) {
+            if let Some(why) = whys.get(endpoint) {
                 tracing::info!(session = %session.id, %endpoint, reason = why, "session withdrawn");
                 session.withdraw(&format!("endpoint {endpoint}: {why}"));
                 cut.push(session);

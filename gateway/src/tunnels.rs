@@ -13,6 +13,7 @@ use crate::store::InForce;
 use crate::trust::Trust;
 
 pub use live::LiveTunnel;
+pub(crate) use live::TELL_AGAIN;
 
 /// One process of an agent, and which of its tunnels.
 #[derive(Clone, Debug, PartialEq, Eq)]

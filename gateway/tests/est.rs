@@ -221,8 +221,8 @@ async fn what_is_wrong_in_form_reaches_nobody() {
             (Vec::new(), "base64"),
             (b"no request".to_vec(), "PKCS#10"),
             (forged, "possession"),
-            (openssl(&["-newkey", "rsa:2048"]), "neither ECDSA P-256 nor ECDSA P-384"),
-            (openssl(&["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp521r1"]), "neither ECDSA P-256"),
+            (openssl(&["-newkey", "rsa:2048"]), "RSA"),
+            (openssl(&["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp521r1"]), "only ECDSA on P-256 or P-384"),
         ] {
             let answer = visitor.enroll(Some(("lyon/agent", TOKEN)), &csr).await;
             assert_eq!(answer.code(), (400, "badRequest".to_owned()), "{words}");
@@ -336,4 +336,29 @@ async fn a_crowd_without_certificates_leaves_the_door_to_agents() {
     operator.reported(|report| report.tunnels.len() == 1).await;
     crowd.clear();
     eventually(WITHIN, "places come back", async || visitor.get("/v1/crls").await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_handshakes_from_one_source_is_bounded() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    let (ca, credential) = (&region.ca, region.ca.endpoint("lyon", "agent"));
+    let agent = Agent::dial(ca, &credential, &running, "a/0").await.unwrap();
+    operator.reported(|report| report.tunnels.len() == 1).await;
+    let mut silent = Vec::new();
+    for _ in 0..256 {
+        silent.push(tokio::net::TcpStream::connect(running.listen.outer).await.unwrap());
+    }
+    let refused = running.gateway.metrics.handshakes_refused.with_label_values(&["outer", "tooManyHandshakes"]);
+    eventually(WITHIN, "one more is turned away at once", async || {
+        let _ = Agent::dial(ca, &credential, &running, "a/1").await;
+        refused.get() > 0
+    })
+    .await;
+    assert!(!agent.task.is_finished(), "who is inside stays");
+    silent.clear();
+    eventually(WITHIN, "the door is free again", async || {
+        Agent::dial(ca, &credential, &running, "a/1").await.err().is_some_and(|error| error == "409 held")
+    })
+    .await;
 }

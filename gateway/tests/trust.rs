@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use http::{Method, StatusCode};
 use sallyport_audit::Event;
 use sallyport_control::wire::Report;
+use sallyport_pki::revocation::{Reason, Revocation};
 use sallyport_testkit::{Ca, eventually};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -70,6 +71,32 @@ async fn a_revoked_certificate_is_cut_within_a_second_and_says_why_to_both_ends(
     eventually(WITHIN, "the tunnel's end is recorded", async || down()).await;
     // Another certificate of the same endpoint is another certificate.
     Agent::dial(&region.ca, &region.ca.endpoint("lyon", "agent"), &running, "a/0").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_larger_than_grpcs_default_passes_and_counts() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    let ca = &region.ca;
+    let (credential, start) = (ca.endpoint("lyon", "agent"), sallyport_testkit::ca::start());
+    let agent = Agent::dial(ca, &credential, &running, "a/0").await.unwrap();
+    operator.reported(|report| report.tunnels.len() == 1).await;
+    let others = (0..120_000_u128).map(|n| format!("{:032x}", n + (1 << 126)));
+    let revoked: Vec<_> = others
+        .chain([credential.serial.clone()])
+        .map(|serial_hex| Revocation { serial_hex, at: start, reason: Reason::KeyCompromise })
+        .collect();
+    let list = || {
+        let end = start + jiff::SignedDuration::from_hours(24 * 365 * 50);
+        ca.authority().revocation_list(&revoked, next_number(), start, end).unwrap()
+    };
+    let large = trust_with(2, &[(ca, &[])], ca, |_| list());
+    assert!(large.revocation_lists[0].len() > 4 * 1024 * 1024);
+    operator.trust(large).await.unwrap();
+    assert_eq!(ended(agent).await, "closed by the peer: the certificate is revoked");
+    assert_eq!(running.gateway.trust.current().unwrap().revoked(), 120_001);
+    assert!(Agent::dial(ca, &credential, &running, "a/0").await.is_err());
+    Agent::dial(ca, &ca.endpoint("lyon", "agent"), &running, "a/0").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

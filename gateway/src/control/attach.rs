@@ -203,12 +203,9 @@ impl Attached {
         // The doors first: nobody comes in by what was, while what is there is cut.
         self.control.certificates.trust_changed(before.as_deref(), &trust);
         gateway.enforce_trust(&trust).await;
-        let (sequence, revoked) = (trust.sequence(), trust.revoked() as u64);
-        let event = Event::TrustApplied { digest: digest.as_str().into(), sequence, revoked };
-        if let Err(error) = gateway.audit.append(event).await {
-            tracing::error!(sequence, %error, "trust could not be recorded");
+        if before.is_none_or(|before| before.digest() != digest) {
+            record_trust(&gateway, &trust).await;
         }
-        tracing::info!(sequence, revoked, authorities = trust.bundle().len(), "trust in force");
         self.say(Out::TrustAck(wire::TrustAck { digest })).await?;
         announce(&gateway, &trust);
         self.ask_for_certificates().await
@@ -232,6 +229,15 @@ async fn put_trust(gateway: &Gateway, message: wire::Trust) -> Result<Arc<Trust>
     trust.is_in_time(Timestamp::now())?;
     gateway.trust.put(Arc::clone(&trust)).await?;
     Ok(trust)
+}
+
+async fn record_trust(gateway: &Gateway, trust: &Trust) {
+    let (sequence, revoked) = (trust.sequence(), trust.revoked() as u64);
+    let event = Event::TrustApplied { digest: trust.digest().into(), sequence, revoked };
+    if let Err(error) = gateway.audit.append(event).await {
+        tracing::error!(sequence, %error, "trust could not be recorded");
+    }
+    tracing::info!(sequence, revoked, authorities = trust.bundle().len(), "trust in force");
 }
 
 /// Tells the agents that do not know it yet. Not waited for: the operator learns from reports who acknowledged.

@@ -305,3 +305,6 @@ fn request(purpose: Purpose) -> Result<(PrivateKey, CertificateRequest), Certifi
     let csr = csr::request(&key).map_err(|error| CertificateProblem::new("request", error))?;
     Ok((key, CertificateRequest { purpose: purpose.into(), csr }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,14 +77,9 @@ async fn enroll(asker: &Asker, mut request: Request) -> Result<Response, Refused
     // Taken out first, so that nothing later can log it.
     let Credentials { endpoint, sha256 } = Credentials::take(request.headers_mut())?;
     let csr = Csr::read(request).await?;
-    let attempt = asker.gateway.unknown.attempts.begin(Source::from(asker.from), &endpoint, Instant::now());
-    let attempt = attempt.map_err(|wait| Refused::TooMany { wait })?;
     let token = EnrolmentToken { endpoint: endpoint.to_string(), sha256: sha256.to_vec() };
-    let issued = asker.ask(&endpoint, enrol::Proof::Token(token), csr).await;
-    if issued.as_ref().err().is_none_or(|refused| !refused.is_the_askers()) {
-        attempt.forgive();
-    }
-    let Issued { leaf, serial } = issued?;
+    let tokens = &asker.gateway.unknown.tokens;
+    let Issued { leaf, serial } = asker.ask(&endpoint, enrol::Proof::Token(token), csr, tokens).await?;
     asker.record(Event::Enrolled { endpoint, serial: serial.into(), from: asker.from }).await;
     answer::certificate(&leaf)
 }
@@ -101,7 +96,8 @@ async fn reenroll(asker: &Asker, request: Request) -> Result<Response, Refused> 
     let csr = Csr::read(request).await?;
     let endpoint = site.endpoint.clone();
     let proof = CurrentCertificate { endpoint: endpoint.to_string(), serial: current.serial };
-    let Issued { leaf, serial } = asker.ask(&endpoint, enrol::Proof::Certificate(proof), csr).await?;
+    let renewals = &asker.gateway.unknown.renewals;
+    let Issued { leaf, serial } = asker.ask(&endpoint, enrol::Proof::Certificate(proof), csr, renewals).await?;
     asker.record(Event::Renewed { endpoint, serial: serial.into(), from: asker.from }).await;
     answer::certificate(&leaf)
 }
@@ -112,8 +108,24 @@ struct Issued {
 }
 
 impl Asker {
-    /// Asks the operator. What it refuses is recorded; that is bounded, because refusals are.
-    async fn ask(&self, endpoint: &EndpointId, proof: enrol::Proof, csr: Csr) -> Result<Issued, Refused> {
+    /// Asks the operator, if not too much was refused before. What it refuses is recorded, which is bounded by that.
+    async fn ask(
+        &self,
+        endpoint: &EndpointId,
+        proof: enrol::Proof,
+        csr: Csr,
+        attempts: &Attempts,
+    ) -> Result<Issued, Refused> {
+        let attempt = attempts.begin(Source::from(self.from), endpoint, Instant::now());
+        let attempt = attempt.map_err(|wait| Refused::TooMany { wait })?;
+        let issued = self.issued(endpoint, proof, csr).await;
+        if issued.as_ref().err().is_none_or(|refused| !refused.is_the_askers()) {
+            attempt.forgive();
+        }
+        issued
+    }
+
+    async fn issued(&self, endpoint: &EndpointId, proof: enrol::Proof, csr: Csr) -> Result<Issued, Refused> {
         let asked = self.gateway.enrolments.ask(proof, csr.der, self.from.to_string()).await;
         let refused = match asked {
             Ok(Outcome::Chain(chain)) => {
@@ -149,7 +161,8 @@ impl Asker {
         let result = enrolled.as_ref().err().map_or("issued", Refused::label);
         self.gateway.metrics.enrolments.with_label_values(&[operation, result]).inc();
         if result != "issued" {
-            tracing::info!(from = %self.from, operation, reason = result, "no certificate given");
+            // What the operator refused is in the log already; of the rest anybody can send as much as they like.
+            tracing::debug!(from = %self.from, operation, reason = result, "no certificate given");
         }
         Ok(enrolled?)
     }

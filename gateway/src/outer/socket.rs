@@ -94,3 +94,81 @@ impl AsyncWrite for Socket {
         self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sallyport_runtime::tls::{self, ClientAuth, Door, KeyMaterial};
+    use sallyport_testkit::Ca;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio_rustls::client;
+
+    use super::*;
+
+    /// A socket of ours, and a peer on a slow line: it takes a few kilobytes and reads no more.
+    async fn pair(discard: Discard) -> (Socket, client::TlsStream<TcpStream>) {
+        tls::install();
+        let ca = Ca::new("dmz", "frankfurt");
+        let own = ca.outer_door("outer.example");
+        let own = KeyMaterial { chain_pem: own.chain_pem, key_pem: own.key_pem };
+        let door = Door::open(tls::server(&own, ClientAuth::None, &[]).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpSocket::new_v4().unwrap();
+        peer.set_recv_buffer_size(4096).unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = tls::client(None, &ca.bundle(), &[]).unwrap();
+        let patience = Duration::from_secs(10);
+        let peer = async {
+            let tcp = peer.connect(address).await.unwrap();
+            tls::connect(config, "outer.example".try_into().unwrap(), tcp, patience).await.unwrap()
+        };
+        let ours = async { door.accept(listener.accept().await.unwrap().0, patience).await.unwrap() };
+        let (ours, peer) = tokio::join!(ours, peer);
+        (Socket::new(ours, discard), peer)
+    }
+
+    /// Fills the kernel's queue; how much it took.
+    async fn fill(socket: &mut Socket) -> usize {
+        let mut taken = 0;
+        while let Ok(written) = tokio::time::timeout(Duration::from_millis(200), socket.write(&[7; 16 * 1024])).await {
+            taken += written.unwrap();
+        }
+        taken
+    }
+
+    async fn rest(mut peer: client::TlsStream<TcpStream>) -> usize {
+        let (mut received, mut buffer) = (0, vec![0; 64 * 1024]);
+        while let Ok(read @ 1..) = peer.read(&mut buffer).await {
+            received += read;
+        }
+        received
+    }
+
+    #[tokio::test]
+    async fn a_cut_discards_what_was_not_sent_yet() {
+        let discard = Discard::default();
+        let (mut socket, peer) = pair(discard.clone()).await;
+        let taken = fill(&mut socket).await;
+        discard.order();
+        drop(socket);
+        // The peer comes back to its slow line only when the farewell is over.
+        let reset = async || {
+            let tcp: &TcpStream = peer.get_ref().0;
+            tcp.take_error().unwrap().is_some()
+        };
+        sallyport_testkit::eventually(Duration::from_secs(10), "the connection is reset", reset).await;
+        let received = rest(peer).await;
+        assert!(received < taken / 2, "{received} of {taken} bytes arrived after the cut");
+    }
+
+    #[tokio::test]
+    async fn an_ordinary_end_loses_nothing() {
+        let (mut socket, peer) = pair(Discard::default()).await;
+        let taken = fill(&mut socket).await;
+        let (received, ()) = tokio::join!(rest(peer), async {
+            socket.flush().await.unwrap();
+            drop(socket);
+        });
+        assert_eq!(received, taken);
+    }
+}

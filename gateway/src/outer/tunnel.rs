@@ -157,7 +157,7 @@ async fn close_at_end(live: LiveTunnel) {
         let not_after = certificate.borrow_and_update().not_after;
         let left = Duration::try_from(not_after.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
         tokio::select! {
-            () = tokio::time::sleep(left) => return live.tunnel.close("the endpoint's certificate ended"),
+            () = tokio::time::sleep(left) => return live.cut("the endpoint's certificate ended"),
             changed = certificate.changed() => if changed.is_err() { return },
         }
     }

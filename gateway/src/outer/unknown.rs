@@ -28,16 +28,18 @@ const ANSWERED: Duration = Duration::from_secs(10);
 /// A connection's whole life: the authorities, then an enrolment, each answered within its time.
 const LIFE: Duration = Duration::from_secs(40);
 
-/// What is counted of those who have no certificate.
+/// What is counted of those who have no certificate, and of those who ask for another.
 pub struct Unknown {
     places: Places,
     /// Wrong tokens.
-    pub(super) attempts: Attempts,
+    pub(super) tokens: Attempts,
+    /// Refused renewals. Counted apart: wrong tokens, which anybody can send, must not keep an endpoint from renewing.
+    pub(super) renewals: Attempts,
 }
 
 impl Default for Unknown {
     fn default() -> Self {
-        Self { places: Places::new(MOST, MOST_EACH), attempts: Attempts::default() }
+        Self { places: Places::new(MOST, MOST_EACH), tokens: Attempts::default(), renewals: Attempts::default() }
     }
 }
 

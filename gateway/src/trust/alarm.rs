@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::List;
 use crate::gateway::Gateway;
 
 /// Between two looks; a list lives for hours at least.
@@ -27,15 +28,7 @@ pub async fn watch_lists(gateway: Arc<Gateway>) {
             if list.is_overdue(now) {
                 if said.is_none_or(|said| said.elapsed() >= REPEAT) {
                     said = Some(Instant::now());
-                    let (authority, ends) = (&list.issuer, list.list.next_update());
-                    match ends <= now {
-                        true => {
-                            tracing::error!(authority, %ends, "revocation list ended: doors for agents and peers are closed until the operator sends another")
-                        }
-                        false => {
-                            tracing::error!(authority, %ends, "revocation list is overdue: when it ends, doors for agents and peers close; look at the operator")
-                        }
-                    }
+                    complain(list, now);
                 }
             } else {
                 said = None;
@@ -46,4 +39,13 @@ pub async fn watch_lists(gateway: Arc<Gateway>) {
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+}
+
+fn complain(list: &List, now: Timestamp) {
+    let (authority, ends) = (&list.issuer, list.list.next_update());
+    let what = match ends <= now {
+        true => "revocation list ended: doors for agents and peers are closed until the operator sends another",
+        false => "revocation list is overdue: when it ends, doors for agents and peers close; look at the operator",
+    };
+    tracing::error!(authority, %ends, "{what}");
 }

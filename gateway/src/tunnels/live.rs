@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sallyport_core::name::EndpointId;
@@ -40,7 +40,12 @@ struct Acknowledged {
     sequence: u64,
     /// Digest of the bundle; empty when there was none.
     digest: String,
+    /// When the agent was told last.
+    told: Option<Instant>,
 }
+
+/// Before an agent that did not take an announcement is told again. One that is too old for it will never take it.
+pub(crate) const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 impl LiveTunnel {
     /// A tunnel that was just established with `certificate`.
@@ -86,6 +91,11 @@ impl LiveTunnel {
         !acknowledged.digest.is_empty() && acknowledged.sequence >= trust.sequence()
     }
 
+    /// Whether the agent was told not long ago, whatever came of it.
+    pub fn was_just_told(&self) -> bool {
+        self.acknowledged.borrow().told.is_some_and(|told| told.elapsed() < TELL_AGAIN)
+    }
+
     /// Closes it, and discards what the kernel has not sent yet.
     pub fn cut(&self, why: &str) {
         self.discard.order();
@@ -107,6 +117,7 @@ impl LiveTunnel {
         if announcement.is_empty() {
             return false;
         }
+        self.acknowledged.send_modify(|acknowledged| acknowledged.told = Some(Instant::now()));
         match self.tunnel.push_trust(announcement).await {
             Ok(digest) => self.acknowledged.send_if_modified(|acknowledged| {
                 // Answers may overtake each other.

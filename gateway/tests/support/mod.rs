@@ -1,7 +1,7 @@
 //! A region of real gateways on loopback, with a scripted operator, agents over the real tunnel, and engineers over the
 //! real inner door.
 
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses a part")]
 
 pub mod agent;
 pub mod engineer;
