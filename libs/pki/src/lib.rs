@@ -2,12 +2,16 @@
 //!
 //! ```text
 //!  key ─┬─ csr ──(public key only)──┐
-//!       └─ authority ── profile ────┴──▶ Leaf          who may be issued what
-//!  bundle ── (chain check) ─┬─ signed                  what a peer's certificate or document proves
-//!                           └─ inspect ──▶ Identity, Engineer
+//!       └─ authority ── profile ────┴──▶ Leaf, list    who may be issued what, and what counts no more
+//!  bundle ── (chain check) ─┬─ signed ── announcement  what a peer's certificate or document proves
+//!                           ├─ inspect ──▶ Identity, Engineer
+//!                           ├─ revocation              what a CA's list says
+//!                           └─ renewal                 who holds the key of a new certificate
+//!  est, pkcs12                                         how certificates travel to other implementations
+//!  rotation                                            which generation is trusted, signs, goes
 //! ```
 //!
-//! Time and serial numbers are arguments. The one exception: key generation and ECDSA signing draw from the operating
+//! Time and serial numbers are arguments. The one exception: key generation, ECDSA signing and PKCS#12 salts draw from the operating
 //! system's random source inside the crypto library, because a key or nonce from a caller's generator would be worse.
 //! What a certificate says comes from a [`profile::Profile`] and our policy, never from the request: of a CSR only the
 //! public key is used.

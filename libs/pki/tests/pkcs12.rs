@@ -40,7 +40,7 @@ fn openssl_finds_key_certificate_and_authorities() {
         assert_eq!(found, expected);
         let (own, _) = open(&file, password, &["-clcerts", "-nokeys"]).unwrap();
         let own: Vec<_> = CertificateDer::pem_slice_iter(&own).map(|der| der.unwrap().to_vec()).collect();
-        assert_eq!(own, [leaf.der.clone()], "the one that has the key");
+        assert_eq!(own, vec![leaf.der.clone()], "the one that has the key");
         assert!(open(&file, &format!("{password}x"), &[]).unwrap_err().contains("invalid password"));
     }
 }

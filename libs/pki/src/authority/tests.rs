@@ -140,6 +140,42 @@ fn a_stored_ca_issues_the_same_chain() {
     }
 }
 
+/// The key of a token that is not reached any more.
+#[derive(Debug)]
+struct Lost(PrivateKey);
+
+impl rcgen::PublicKeyData for Lost {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        rcgen::PublicKeyData::algorithm(&self.0)
+    }
+}
+
+impl rcgen::SigningKey for Lost {
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        Err(rcgen::Error::RemoteKeyError)
+    }
+}
+
+impl AuthorityKey for Lost {}
+
+#[test]
+fn a_token_that_does_not_sign_is_an_error_each_time() {
+    let serial = Serial::from_random([7; 16]);
+    let create = |key| Authority::create(1, &subject("CA"), key, YEAR, serial, now());
+    let refused = create(Box::new(Lost(key()))).unwrap_err();
+    assert_eq!(refused, AuthorityError::Key(KeyError::Sign));
+    let own = key();
+    let made = create(again(&own)).unwrap();
+    let lost = Authority::load(1, &made.certificate_pem(), Box::new(Lost(own))).unwrap();
+    assert_eq!(lost.issue(&request(Profile::Operator, YEAR), now()).unwrap_err(), IssueError::Sign);
+    let list = lost.revocation_list(&[], 1, now(), now() + SignedDuration::from_hours(1));
+    assert_eq!(list.unwrap_err(), ListError::Sign);
+}
+
 /// A token's key of a kind that is not ours.
 #[derive(Debug)]
 struct Foreign(rcgen::KeyPair);
