@@ -1,17 +1,12 @@
-//! What this agent answers a gateway: connections, offers, drains. One [`Site`] for the process, one [`TunnelHandler`]
+//! What this agent answers a gateway: connections, offers, trust, proofs, drains. One [`Site`] for the process, one [`TunnelHandler`]
 //! for each tunnel.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sallyport_pki::renewal;
 use sallyport_tunnel::{Handler, NONCE, Proof, Refusal, StreamTarget};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +17,7 @@ use crate::material::{Material, MaterialError};
 use crate::metrics::Metrics;
 use crate::offer::{Judge, Offers};
 use crate::pair::{Pair, Recovered};
+use crate::passing::Passing;
 use crate::surroundings::Surroundings;
 use crate::trust::{self, Announcements, Issuing, TrustError};
 
@@ -256,60 +252,5 @@ impl Handler for TunnelHandler {
     fn drain(&self) {
         tracing::info!(gateway = %self.gateway, "the gateway drains this tunnel");
         self.drained.cancel();
-    }
-}
-
-/// A device connection that is counted, and logged at its end.
-pub struct Passing {
-    stream: TcpStream,
-    metrics: Metrics,
-    target: StreamTarget,
-    to_device: u64,
-    from_device: u64,
-}
-
-impl Passing {
-    fn new(stream: TcpStream, metrics: &Metrics, target: StreamTarget) -> Self {
-        metrics.streams_open.inc();
-        Self { stream, metrics: metrics.clone(), target, to_device: 0, from_device: 0 }
-    }
-}
-
-impl Drop for Passing {
-    fn drop(&mut self) {
-        self.metrics.streams_open.dec();
-        let StreamTarget { device, service, session } = &self.target;
-        let (to_device, from_device) = (self.to_device, self.from_device);
-        tracing::info!(%session, %device, %service, to_device, from_device, "stream ended");
-    }
-}
-
-impl AsyncRead for Passing {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let me = self.get_mut();
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut me.stream).poll_read(cx, buf))?;
-        let read = (buf.filled().len() - before) as u64;
-        me.from_device += read;
-        me.metrics.bytes.with_label_values(&["fromDevice"]).inc_by(read);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Passing {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let me = self.get_mut();
-        let written = ready!(Pin::new(&mut me.stream).poll_write(cx, buf))?;
-        me.to_device += written as u64;
-        me.metrics.bytes.with_label_values(&["toDevice"]).inc_by(written as u64);
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

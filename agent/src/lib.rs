@@ -2,6 +2,9 @@
 //! allow-list both allow. It listens to nobody but its own host (metrics), and forwards nothing undeclared.
 //!
 //! ```text
+//!  enrol ─▶ key and certificate (pair) ◀─ renew
+//!                       │      trust ◀─ announcement (signed) ──────────────────────┐
+//!                       ▼        ▼                                                  │
 //!  config ─▶ material (certificate, key, trust) ─▶ dial ─▶ slot 0, slot 1 ── tunnel ─┐
 //!                                                   ▲         (backoff)              ▼
 //!                                                check                            handler
@@ -26,6 +29,7 @@ pub mod material;
 pub mod metrics;
 pub mod offer;
 pub mod pair;
+pub mod passing;
 pub mod renew;
 pub mod run;
 pub mod slot;

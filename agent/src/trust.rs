@@ -57,6 +57,8 @@ impl Judge<'_> {
 pub struct Issuing {
     /// SHA-256, in hex, of the CA certificate that signs now.
     pub issuer: String,
+    /// When the operator said so, by its clock.
+    pub issued: Timestamp,
     /// Certificates of another issuer are renewed within this time.
     pub renew_within: Duration,
 }
@@ -139,6 +141,10 @@ impl Announcements {
 fn issuing(announcement: &TrustAnnouncement) -> Issuing {
     Issuing {
         issuer: announcement.issuer.clone(),
+        issued: i64::try_from(announcement.issued_at_ms)
+            .ok()
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+            .unwrap_or(Timestamp::UNIX_EPOCH),
         renew_within: Duration::from_secs(announcement.renew_within_seconds),
     }
 }

@@ -87,7 +87,7 @@ impl Course {
         if let Some(issuing) = seen.issuing
             && self.heard.as_ref().is_none_or(|heard| heard.issuer != issuing.issuer)
         {
-            let at = when::announced(now, issuing.renew_within, rng.random());
+            let at = when::announced(now, issuing.issued, issuing.renew_within, rng.random());
             self.heard = Some(Heard { issuer: issuing.issuer.clone(), at, followed: false });
         }
         if self.theirs {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn issuing(issuer: &str, seconds: u64) -> Issuing {
-        Issuing { issuer: issuer.to_owned(), renew_within: Duration::from_secs(seconds) }
+        Issuing { issuer: issuer.to_owned(), issued: at(0), renew_within: Duration::from_secs(seconds) }
     }
 
     /// 90 days from 0, of issuer "g1".

@@ -16,12 +16,16 @@ pub fn regular(validity: Validity, draw: f64) -> Timestamp {
     not_before.checked_add(after).unwrap_or(not_after)
 }
 
-/// When a certificate of another issuer than the announced one is renewed: at a random moment within the time that the
-/// announcement gives, counted from when this agent learnt of it.
-pub fn announced(learnt: Timestamp, within: Duration, draw: f64) -> Timestamp {
+/// When a certificate of another issuer than the announced one is renewed: at a random moment of what is left of the time
+/// that the announcement gives. So an agent that is started again and again is not late; one that learns of it only after
+/// that time takes as long from then, since many may come back together.
+pub fn announced(learnt: Timestamp, issued: Timestamp, within: Duration, draw: f64) -> Timestamp {
     // No fleet needs longer than a certificate can live; more is a mistake that must not overflow.
     const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
-    let after = within.min(LONGEST).mul_f64(draw.clamp(0.0, 1.0));
+    let within = within.min(LONGEST);
+    let past = Duration::try_from(learnt.duration_since(issued)).unwrap_or_default();
+    let left = if past < within { within - past } else { within };
+    let after = left.mul_f64(draw.clamp(0.0, 1.0));
     SignedDuration::try_from(after).ok().and_then(|after| learnt.checked_add(after).ok()).unwrap_or(learnt)
 }
 
@@ -45,11 +49,19 @@ mod tests {
         }
 
         #[test]
-        fn the_announced_one_is_within_what_was_announced(learnt in 0i64..4_000_000_000, within: u64, draw in 0.0f64..=1.0) {
-            let from = Timestamp::from_second(learnt).unwrap();
-            let at = announced(from, Duration::from_secs(within), draw);
-            prop_assert!(at >= from);
-            prop_assert!(at.as_second() - learnt <= i64::try_from(within).unwrap_or(i64::MAX));
+        fn the_announced_one_is_within_what_was_announced(
+            issued in 0i64..4_000_000_000, past in -1000i64..2_000_000_000, within: u64, draw in 0.0f64..=1.0
+        ) {
+            let at = |second| Timestamp::from_second(second).unwrap();
+            let (from, learnt) = (at(issued), at(issued + past));
+            let due = announced(learnt, from, Duration::from_secs(within), draw);
+            prop_assert!(due >= learnt);
+            let within = i64::try_from(within).unwrap_or(i64::MAX);
+            prop_assert!(due.as_second() - learnt.as_second() <= within);
+            // Also when it was learnt of late, or again after a restart.
+            if (0..within).contains(&past) {
+                prop_assert!(due.as_second() - issued <= within);
+            }
         }
     }
 
