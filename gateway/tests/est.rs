@@ -273,6 +273,40 @@ async fn a_request_made_by_openssl_for_more_gives_an_endpoints_certificate() {
     assert!(bundle.is_err(), "it is no authority's");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_and_openssl_by_hand_enrol_and_renew() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    knows_one_token(&mut operator);
+    let folder = tempfile::tempdir().unwrap();
+    let port = running.listen.outer.port();
+    std::fs::write(folder.path().join("ca.pem"), region.ca.bundle().to_pem()).unwrap();
+    // In a file, so that the token is in no process list.
+    std::fs::write(folder.path().join("token"), format!("user = \"lyon/agent:{TOKEN}\"")).unwrap();
+    let curl = format!(
+        "curl --silent --show-error --fail-with-body --cacert ca.pem --resolve outer.example:{port}:127.0.0.1 \
+         --header 'Content-Type: application/pkcs10' --data-binary @request.pem"
+    );
+    let est = format!("https://outer.example:{port}/.well-known/est");
+    let script = format!(
+        "set -e
+        new() {{ openssl req -new -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj / -keyout $1 -out request.pem; }}
+        take() {{ openssl base64 -d -A -in answer | openssl pkcs7 -inform DER -print_certs -out $1; }}
+        new first.key; {curl} --config token --output answer {est}/simpleenroll; take first.pem
+        new second.key; {curl} --cert first.pem --key first.key --output answer {est}/simplereenroll; take second.pem
+        openssl verify -CAfile ca.pem -purpose sslclient first.pem second.pem"
+    );
+    let mut shell = tokio::process::Command::new("sh");
+    let done = operator.during(shell.arg("-c").arg(script).current_dir(folder.path()).output()).await.unwrap();
+    assert!(
+        done.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&done.stdout),
+        String::from_utf8_lossy(&done.stderr)
+    );
+    assert_eq!(operator.enrols.len(), 2);
+}
+
 /// A request as somebody makes it by hand.
 fn openssl(key: &[&str]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();

@@ -81,7 +81,7 @@ async fn a_list_larger_than_grpcs_default_passes_and_counts() {
     let (credential, start) = (ca.endpoint("lyon", "agent"), sallyport_testkit::ca::start());
     let agent = Agent::dial(ca, &credential, &running, "a/0").await.unwrap();
     operator.reported(|report| report.tunnels.len() == 1).await;
-    let others = (0..120_000_u128).map(|n| format!("{:032x}", n + (1 << 126)));
+    let others = (0..120_000_u128).map(|n| format!("{:032x}", n + (1 << 126) + (1 << 100)));
     let revoked: Vec<_> = others
         .chain([credential.serial.clone()])
         .map(|serial_hex| Revocation { serial_hex, at: start, reason: Reason::KeyCompromise })

@@ -30,7 +30,7 @@ use answer::{Problem, Refused};
 use credentials::Credentials;
 use request::Csr;
 
-pub(crate) use attempts::Attempts;
+pub(crate) use attempts::{Attempts, Records};
 
 /// Who asks, as far as the connection tells.
 #[derive(Clone)]
@@ -108,7 +108,7 @@ struct Issued {
 }
 
 impl Asker {
-    /// Asks the operator, if not too much was refused before. What it refuses is recorded, which is bounded by that.
+    /// Asks the operator, if not too much was refused before.
     async fn ask(
         &self,
         endpoint: &EndpointId,
@@ -144,8 +144,10 @@ impl Asker {
             }
         };
         tracing::warn!(%endpoint, from = %self.from, reason = refused.label(), detail = %refused, "enrolment refused");
-        let reason = refused.label().into();
-        self.record(Event::EnrolmentRefused { endpoint: Some(endpoint.clone()), from: self.from, reason }).await;
+        if self.gateway.unknown.records.may_add(Instant::now()) {
+            let reason = refused.label().into();
+            self.record(Event::EnrolmentRefused { endpoint: Some(endpoint.clone()), from: self.from, reason }).await;
+        }
         Err(refused)
     }
 

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::est::{self, Attempts};
+use super::est::{self, Attempts, Records};
 use super::lists;
 use crate::doors::{self, Refused};
 use crate::gateway::Gateway;
@@ -35,11 +35,18 @@ pub struct Unknown {
     pub(super) tokens: Attempts,
     /// Refused renewals. Counted apart: wrong tokens, which anybody can send, must not keep an endpoint from renewing.
     pub(super) renewals: Attempts,
+    /// Refusals in the audit file.
+    pub(super) records: Records,
 }
 
 impl Default for Unknown {
     fn default() -> Self {
-        Self { places: Places::new(MOST, MOST_EACH), tokens: Attempts::default(), renewals: Attempts::default() }
+        Self {
+            places: Places::new(MOST, MOST_EACH),
+            tokens: Attempts::default(),
+            renewals: Attempts::default(),
+            records: Records::default(),
+        }
     }
 }
 

@@ -18,6 +18,31 @@ const WINDOW: Duration = Duration::from_secs(600);
 /// forgotten.
 const REMEMBERED: usize = 8 * 1024;
 
+/// Refusals that are recorded in [`WINDOW`], of all sources together: with them, who commands many addresses could fill
+/// the audit volume, and without audit no session opens. Further ones are counted and logged.
+const RECORDED: usize = 1000;
+
+/// How many more refusals may be recorded.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    recent: Mutex<VecDeque<Instant>>,
+}
+
+impl Records {
+    /// Whether one more may be, at `now`.
+    pub(crate) fn may_add(&self, now: Instant) -> bool {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        while recent.front().is_some_and(|at| now.saturating_duration_since(*at) >= WINDOW) {
+            recent.pop_front();
+        }
+        let may = recent.len() < RECORDED;
+        if may {
+            recent.push_back(now);
+        }
+        may
+    }
+}
+
 /// Remembers attempts.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
@@ -125,6 +150,14 @@ mod tests {
         let later = now + WINDOW - Duration::from_secs(1);
         assert_eq!(attempts.begin(source(1), &endpoint(11), later).unwrap_err(), Duration::from_secs(1));
         assert!(attempts.begin(source(1), &endpoint(50), now + WINDOW).is_ok());
+    }
+
+    #[test]
+    fn the_audit_file_takes_a_thousand_refusals_in_ten_minutes() {
+        let (records, now) = (Records::default(), Instant::now());
+        assert_eq!((0..2000).filter(|_| records.may_add(now)).count(), RECORDED);
+        assert!(!records.may_add(now + WINDOW - Duration::from_secs(1)));
+        assert!(records.may_add(now + WINDOW));
     }
 
     #[test]
