@@ -1,0 +1,266 @@
+//! Certificates of endpoints against a real API server and a real gateway: tokens, Secrets, revocation.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use sallyport_e2e::kubectl::{condition, wait_condition};
+use sallyport_e2e::region::{NAME, NAMESPACE, OUTER, SITES};
+use sallyport_e2e::run::{run, text};
+use sallyport_e2e::wait::holds;
+use sallyport_e2e::{Region, apply, delete, eventually, get, kubectl, output};
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// Removes what a test made, also after a failure.
+struct Cleanup(Vec<(&'static str, String)>);
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        for (kind, name) in &self.0 {
+            delete(SITES, kind, name);
+        }
+    }
+}
+
+/// A site and its endpoint, both called `name`, and these certificates.
+fn site(name: &str, certificates: &[(&str, &str)]) -> Cleanup {
+    apply(&format!(
+        "apiVersion: sallyport.dev/v1alpha1
+kind: CustomerSite
+metadata: {{ name: {name}, namespace: {SITES} }}
+spec: {{ customer: {{ name: Hospital }}, country: DE, regionRef: {{ name: {NAME}, namespace: {NAMESPACE} }} }}
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: TunnelEndpoint
+metadata: {{ name: {name}, namespace: {SITES} }}
+spec: {{ siteRef: {{ name: {name} }}, webSocket: {{ route: direct }} }}
+"
+    ));
+    for (certificate, more) in certificates {
+        tunnel_certificate(certificate, name, more);
+    }
+    let made = certificates.iter().map(|(certificate, _)| ("tcert", (*certificate).to_owned()));
+    Cleanup(made.chain([("tep", name.to_owned()), ("csite", name.to_owned())]).collect())
+}
+
+fn tunnel_certificate(name: &str, endpoint: &str, more: &str) {
+    apply(&format!(
+        "apiVersion: sallyport.dev/v1alpha1
+kind: TunnelCertificate
+metadata: {{ name: {name}, namespace: {SITES} }}
+spec: {{ endpointRef: {{ name: {endpoint} }}, {more} }}
+"
+    ));
+}
+
+fn patch(name: &str, patch: &str) -> std::process::Output {
+    let args = ["--namespace", SITES, "patch", "tcert", name, "--type=merge", "--patch", patch];
+    output(Command::new("kubectl").args(args))
+}
+
+fn bash(lines: &str) -> String {
+    run(Command::new("bash").args(["-euo", "pipefail", "-c", lines]))
+}
+
+/// What a token is written as: its hash, and an end this many hours ahead.
+fn token(text: &str, hours: i64) -> String {
+    let hash = bash(&format!("printf %s '{text}' | sha256sum | cut -d ' ' -f 1"));
+    let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+    format!("enrolmentToken: {{ sha256: {}, expiresAt: \"{}\" }}", hash.trim(), ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
+}
+
+fn serial(name: &str) -> String {
+    get(SITES, "tcert", name)["status"]["serial"].as_str().unwrap_or_default().to_owned()
+}
+
+/// One EST request with its own key, under way: it prints the HTTP status.
+fn enrolling(region: &Region, folder: &std::path::Path, endpoint: &str, token: &str, number: usize) -> Child {
+    std::fs::write(folder.join("ca.crt"), region.trust()).unwrap();
+    let lines = format!(
+        "cd {folder}
+openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj / -keyout {number}.key -outform der 2>/dev/null |
+  base64 --wrap 64 >{number}.csr
+curl --silent --show-error --max-time 20 --cacert ca.crt --connect-to {OUTER}:443:{node}:{port} \\
+  --user '{SITES}/{endpoint}:{token}' --header 'Content-Type: application/pkcs10' --data-binary @{number}.csr \\
+  --output {number}.p7 --write-out '%{{http_code}}' https://{OUTER}/.well-known/est/simpleenroll",
+        folder = folder.display(),
+        node = region.node,
+        port = region.outer,
+    );
+    let mut bash = Command::new("bash");
+    bash.args(["-euo", "pipefail", "-c", &lines]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn of_many_requests_with_one_token_exactly_one_gets_a_certificate() {
+    let region = Region::ready();
+    let _clean = site("once", &[("once", &token("seventeen-words-of-a-token", 1))]);
+    wait_condition((SITES, "tep", "once"), "Ready", "True", SOON);
+    let folder = tempfile::tempdir().unwrap();
+    eventually(SOON, "the certificate waits for its agent", || {
+        let (_, reason, message) = condition(&get(SITES, "tcert", "once"), "Ready");
+        holds(reason == "WaitingForEnrolment", message)
+    });
+    let enrol = |n| enrolling(&region, folder.path(), "once", "seventeen-words-of-a-token", n);
+    let children: Vec<_> = (0..6).map(enrol).collect();
+    let mut codes: Vec<_> = children
+        .into_iter()
+        .map(|child| child.wait_with_output().unwrap())
+        .map(|said| format!("{}{}", text(&said.stdout), text(&said.stderr)))
+        .enumerate()
+        .collect();
+    codes.sort_by(|a, b| a.1.cmp(&b.1));
+    let winner = codes[0].0;
+    assert_eq!(codes.iter().map(|(_, c)| c.as_str()).collect::<Vec<_>>(), ["200", "401", "401", "401", "401", "401"]);
+
+    let issued = bash(&format!(
+        "base64 --decode {}/{winner}.p7 | openssl pkcs7 -inform der -print_certs | openssl x509 -noout -serial -ext subjectAltName",
+        folder.path().display()
+    ));
+    assert!(issued.contains(&format!("URI:sallyport://{NAMESPACE}.{NAME}/endpoint/{SITES}/once")), "{issued}");
+    let written = serial("once");
+    assert!(issued.to_lowercase().contains(&format!("serial={written}")), "{issued} is not {written}");
+    let status = &get(SITES, "tcert", "once")["status"];
+    assert_eq!(status["earlier"].as_array().map_or(0, Vec::len), 0, "nothing else was issued: {status}");
+    wait_condition((SITES, "tcert", "once"), "Ready", "True", SOON);
+    eventually(SOON, "an Event for the one and for the others", || {
+        let events = kubectl(&["--namespace", SITES, "get", "events.events.k8s.io", "--output", "json"]);
+        let about = |reason: &str| {
+            let events: Value = serde_json::from_str(&events).unwrap();
+            events["items"].as_array().unwrap().iter().any(|e| e["regarding"]["name"] == "once" && e["reason"] == reason)
+        };
+        holds(about("Enrolled") && about("EnrolmentRefused"), "not both")
+    });
+}
+
+#[test]
+fn a_token_that_lasts_too_long_or_ended_is_never_accepted() {
+    let region = Region::ready();
+    let _clean = site("long", &[("long", &token("too-long", 24 * 8)), ("ended", &token("ended", -1))]);
+    wait_condition((SITES, "tep", "long"), "Ready", "True", SOON);
+    for (name, why) in [("long", "EnrolmentTokenTooLong"), ("ended", "EnrolmentTokenExpired")] {
+        eventually(SOON, why, || {
+            let (_, reason, message) = condition(&get(SITES, "tcert", name), "Ready");
+            holds(reason == why, message)
+        });
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (number, token) in ["too-long", "ended", "neither"].iter().enumerate() {
+        let said = enrolling(&region, folder.path(), "long", token, number).wait_with_output().unwrap();
+        assert_eq!(text(&said.stdout), "401", "{token}: {}", text(&said.stderr));
+    }
+    assert_eq!((serial("long"), serial("ended")), (String::new(), String::new()));
+}
+
+#[test]
+fn a_revocation_is_enforced_measured_and_final() {
+    let _region = Region::ready();
+    let _clean = site("gone", &[("gone", "secretName: gone")]);
+    wait_condition((SITES, "tcert", "gone"), "Ready", "True", SOON);
+    let issued = serial("gone");
+    let said = patch("gone", r#"{"spec":{"revoked":{"reason":"keyCompromise","note":"laptop stolen"}}}"#);
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    wait_condition((SITES, "tcert", "gone"), "Revoked", "True", SOON);
+    let status = get(SITES, "tcert", "gone")["status"].clone();
+    let took = status["revocation"]["milliseconds"].as_u64();
+    assert!(took.is_some_and(|took| took < 1000), "{status}");
+    let (ready, reason, message) = condition(&get(SITES, "tcert", "gone"), "Ready");
+    assert!(ready == "False" && reason == "Revoked" && message.contains("laptop stolen"), "{reason}: {message}");
+
+    // It is on the list of who issued it.
+    let authority = status["authority"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    assert!(revoked(&authority).contains(&issued.to_uppercase()), "{issued}");
+    // Nobody finds the key any more.
+    eventually(SOON, "the Secret is empty", || {
+        let data = get(SITES, "secret", "gone")["data"].clone();
+        holds(data["tls.key"] == "" && data["tls.crt"] == "", "it is not")
+    });
+    let said = patch("gone", r#"{"spec":{"revoked":null}}"#);
+    assert!(!said.status.success() && text(&said.stderr).contains("final"), "{}", text(&said.stderr));
+}
+
+#[test]
+fn deleting_a_certificate_revokes_it() {
+    let _region = Region::ready();
+    let _clean = site("left", &[("left", "secretName: left")]);
+    wait_condition((SITES, "tcert", "left"), "Ready", "True", SOON);
+    let (issued, object) = (serial("left"), get(SITES, "tcert", "left"));
+    let authority = object["status"]["authority"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    assert!(object["metadata"]["finalizers"].to_string().contains("sallyport.dev/certificate-revoked"), "{object}");
+    delete(SITES, "tcert", "left");
+    assert_eq!(get(SITES, "tcert", "left"), Value::Null, "its finalizer goes");
+    assert!(revoked(&authority).contains(&issued.to_uppercase()), "{issued}");
+}
+
+/// The published lists of an authority, as openssl reads them.
+fn revoked(authority: &str) -> String {
+    let map = get(NAMESPACE, "configmap", &format!("{authority}-ca-trust"));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("crls.pem"), map["data"]["crls.pem"].as_str().unwrap()).unwrap();
+    bash(&format!("openssl crl -noout -text -in {}/crls.pem", folder.path().display()))
+}
+
+#[test]
+fn a_keystore_is_read_by_openssl_and_follows_its_password() {
+    let _region = Region::ready();
+    let _password = Cleanup(vec![("secret", "keystore-password".to_owned())]);
+    let more = "secretName: keystore, pkcs12: { passwordRef: { name: keystore-password, key: password } }";
+    let _clean = site("keystore", &[("keystore", more)]);
+    let (message, _) = wait_condition((SITES, "tcert", "keystore"), "Ready", "False", SOON);
+    eventually(SOON, "the condition names what is missing", || {
+        let (_, reason, message) = condition(&get(SITES, "tcert", "keystore"), "Ready");
+        holds(reason == "PasswordNotUsable" && message.contains("keystore-password"), message)
+    });
+    assert_eq!(get(SITES, "secret", "keystore"), Value::Null, "nothing is issued without it: {message}");
+
+    let password = |text: &str| {
+        apply(&format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{ name: keystore-password, namespace: {SITES} }}\nstringData: {{ password: '{text}' }}\n"
+        ));
+    };
+    password("first pässword");
+    wait_condition((SITES, "tcert", "keystore"), "Ready", "True", SOON);
+    let first = opened("first pässword").expect("openssl reads it");
+    assert!(first.contains("PRIVATE KEY") && first.matches("BEGIN CERTIFICATE").count() >= 2, "{first}");
+    let issued = serial("keystore");
+    password("second");
+    // What makes the operator look now instead of within ten minutes.
+    apply(&format!(
+        "apiVersion: sallyport.dev/v1alpha1\nkind: TunnelCertificate\nmetadata: {{ name: keystore, namespace: {SITES}, labels: {{ looked: again }} }}\nspec: {{ endpointRef: {{ name: keystore }}, {more} }}\n"
+    ));
+    eventually(SOON, "the file has the new password", || opened("second").ok_or_else(|| "it has not".to_owned()));
+    assert_eq!(serial("keystore"), issued, "the certificate is the same");
+    assert!(opened("first pässword").is_none(), "the old password opens it");
+}
+
+/// The keystore's content, if the password opens it.
+fn opened(password: &str) -> Option<String> {
+    let secret = get(SITES, "secret", "keystore");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("encoded"), secret["data"]["keystore.p12"].as_str()?).unwrap();
+    let lines = format!("base64 --decode {}/encoded | openssl pkcs12 -nodes -passin env:PASSWORD", folder.path().display());
+    let said = output(Command::new("bash").args(["-euo", "pipefail", "-c", &lines]).env("PASSWORD", password));
+    said.status.success().then(|| text(&said.stdout))
+}
+
+#[test]
+fn of_two_that_want_one_secret_the_first_has_it_until_it_goes() {
+    let _region = Region::ready();
+    let _clean = site("claim", &[("claim-first", "secretName: claim")]);
+    wait_condition((SITES, "tcert", "claim-first"), "Ready", "True", SOON);
+    let _second = Cleanup(vec![("tcert", "claim-second".to_owned())]);
+    tunnel_certificate("claim-second", "claim", "secretName: claim");
+    eventually(SOON, "the second is told whose it is", || {
+        let (_, reason, message) = condition(&get(SITES, "tcert", "claim-second"), "Ready");
+        holds(reason == "SecretClaimed" && message.contains("claim-first"), message)
+    });
+    let version = || get(SITES, "secret", "claim")["metadata"]["resourceVersion"].clone();
+    let before = version();
+    assert_eq!(serial("claim-second"), "", "nothing is issued for the second");
+    assert_eq!(version(), before);
+    delete(SITES, "tcert", "claim-first");
+    wait_condition((SITES, "tcert", "claim-second"), "Ready", "True", SOON);
+}
