@@ -42,6 +42,8 @@ pub(crate) struct Session {
     pub reason: String,
     pub state: String,
     pub end_reason: Option<String>,
+    /// What changed, in words, when it was withdrawn. Older gateways do not say.
+    pub end_detail: Option<String>,
     pub opened_at: Timestamp,
     pub expires_at: Timestamp,
     pub idle_timeout_seconds: u64,

@@ -46,7 +46,10 @@ pub(crate) fn end_reason(session: &Session) -> String {
         Some("idle") => format!("nothing moved for {}", length(session.idle_timeout_seconds)),
         Some("recordFailed") => "its audit record could not be kept, and without one nobody has access".to_owned(),
         Some("tunnelLost") => "the tunnel to the site is gone".to_owned(),
-        Some("withdrawn") => "it is no longer allowed; a policy, an access level or a suspension changed".to_owned(),
+        Some("withdrawn") => match &session.end_detail {
+            Some(detail) => format!("it is no longer allowed: {detail}"),
+            None => "it is no longer allowed; a policy, an access level or a suspension changed".to_owned(),
+        },
         Some(other) => other.to_owned(),
         None => "the gateway does not say why".to_owned(),
     }

@@ -103,7 +103,10 @@ async fn a_terminated_proxy_command_ends_its_session() {
 
 #[tokio::test]
 async fn a_withdrawn_session_ends_the_program_with_the_reason() {
-    for (reason, words) in [("withdrawn", "no longer allowed"), ("idle", "nothing moved for 15m")] {
+    for (reason, words) in [
+        ("withdrawn", "no longer allowed: site site-lyon/hospices-rhone is suspended"),
+        ("idle", "nothing moved for 15m"),
+    ] {
         let region = Region::begin().await;
         let (child, address) = listening(&region).await;
         let mut stream = open(&address).await;

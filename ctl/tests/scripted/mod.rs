@@ -229,6 +229,9 @@ fn session(state: &State) -> Value {
     if let Some(reason) = *state.ended.lock().unwrap() {
         session["state"] = "ended".into();
         session["endReason"] = reason.into();
+        if reason == "withdrawn" {
+            session["endDetail"] = "site site-lyon/hospices-rhone is suspended".into();
+        }
     }
     session
 }
