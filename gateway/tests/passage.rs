@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use http::{Method, StatusCode};
 use sallyport_audit::Event;
 use sallyport_core::session::EndReason;
-use sallyport_pki::authority::{LeafRequest, Serial};
-use sallyport_pki::profile::Profile;
-use sallyport_testkit::{Credential, eventually};
+use sallyport_testkit::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use support::{Agent, EngineerClient, Operator, Region, WITHIN, audit};
@@ -153,16 +151,7 @@ async fn a_suspended_site_loses_its_tunnel_and_gets_none() {
 async fn a_tunnel_ends_with_the_certificate_that_opened_it() {
     let region = Region::new(1);
     let (running, _operator) = region.ready(0, &region.config()).await;
-    let key = region.ca.endpoint("lyon", "agent").key();
-    let request = LeafRequest {
-        region: region.ca.region().clone(),
-        profile: Profile::Endpoint("lyon/agent".parse().unwrap()),
-        public_key: key.public_key(),
-        lifetime: Duration::from_secs(2),
-        serial: Serial::from_random([7; 16]),
-    };
-    let leaf = region.ca.authority().issue(&request, jiff::Timestamp::now()).unwrap();
-    let credential = Credential { der: leaf.der, chain_pem: leaf.pem, key_pem: key.to_pem(), serial: leaf.serial };
+    let credential = support::short_lived(&region.ca, Duration::from_secs(2));
     let agent = Agent::dial(&region.ca, &credential, &running, "a/0").await.unwrap();
     let reason = tokio::time::timeout(WITHIN, agent.task).await.unwrap().unwrap();
     assert!(reason.to_string().contains("certificate ended"), "{reason}");

@@ -332,6 +332,25 @@ async fn a_wrong_proof_moves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_lives_as_long_as_the_certificate_that_was_proved_last() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    let first = support::short_lived(&region.ca, Duration::from_secs(6));
+    let agent = Agent::dial(&region.ca, &first, &running, "a/0").await.unwrap();
+    let next = region.ca.endpoint("lyon", "agent");
+    *agent.script.credential.lock().unwrap() = next.clone();
+    // Two thirds of the first one's life are over, so the agent is asked.
+    let moved = |report: &Report| reported(report, "lyon/agent").is_some_and(|(serial, ..)| serial == next.serial);
+    operator.reported(moved).await;
+    let end = sallyport_pki::inspect::validity(&first.der).unwrap().not_after + Duration::from_secs(1);
+    eventually(WITHIN, "the first one has ended", async || jiff::Timestamp::now() > end).await;
+    assert!(!agent.task.is_finished());
+    let proofs = *agent.script.proofs.lock().unwrap();
+    assert!(running.gateway.tunnels.to(&"lyon/agent".parse().unwrap()).is_some());
+    assert!(proofs <= 4, "a certificate that is not due is not asked for: {proofs}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_slept_through_rotations_is_reached_by_what_is_mounted() {
     let region = Region::new(1);
     let (running, operator) = region.ready(0, &region.config()).await;

@@ -21,6 +21,8 @@ use sallyport_core::level::{AccessLevel, DeviceClass};
 use sallyport_core::name::Name;
 use sallyport_gateway::place::{Listen, Place};
 use sallyport_gateway::run::{self, Running};
+use sallyport_pki::authority::{LeafRequest, Serial};
+use sallyport_pki::profile::Profile;
 use sallyport_runtime::tls::{self, ExpectedServer, KeyMaterial};
 use sallyport_testkit::{Ca, Credential, EngineersCa, eventually};
 use tempfile::TempDir;
@@ -232,6 +234,20 @@ pub async fn ask(stream: &mut tokio_rustls::client::TlsStream<TcpStream>) -> Res
     let read = stream.read(&mut answer).await.map_err(|error| error.to_string())?;
     let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
     if answer.contains("200 OK") { Ok(()) } else { Err(answer) }
+}
+
+/// A certificate of `lyon/agent` that ends soon.
+pub fn short_lived(ca: &Ca, lifetime: Duration) -> Credential {
+    let key = ca.endpoint("lyon", "agent").key();
+    let request = LeafRequest {
+        region: ca.region().clone(),
+        profile: Profile::Endpoint("lyon/agent".parse().unwrap()),
+        public_key: key.public_key(),
+        lifetime,
+        serial: Serial::from_random([7; 16]),
+    };
+    let leaf = ca.authority().issue(&request, jiff::Timestamp::now()).unwrap();
+    Credential { der: leaf.der, chain_pem: leaf.pem, key_pem: key.to_pem(), serial: leaf.serial }
 }
 
 pub fn material(credential: &Credential) -> KeyMaterial {
