@@ -14,7 +14,9 @@ use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::enforcement::{self, Gateway, Progress};
 use sallyport_plan::problem::{Problem, judge_endpoint};
 use sallyport_plan::region_config::Coverage;
-use sallyport_plan::status::{self, DeviceFacts, EndpointFacts, GatewayFacts, RegionFacts, SiteFacts, Trouble};
+use sallyport_plan::status::{
+    self, DeviceFacts, EndpointFacts, GatewayFacts, ListsFacts, RegionFacts, SiteFacts, Trouble,
+};
 use sallyport_plan::tunnels_cut;
 use serde::Serialize;
 use serde_json::json;
@@ -158,6 +160,12 @@ fn regions() {
     golden.add("one refuses", &status::region(&region, &facts(refused), now()));
     let refused = GatewayFacts { trust_refused: Some("sequence 3 is below 4".into()), ..gateway.clone() };
     golden.add("one refuses the trust", &status::region(&region, &facts(refused), now()).conditions);
+    let lists = |alarm: i64| {
+        let [end, alarm] = [3, alarm].map(|hours| now() + SignedDuration::from_hours(hours));
+        RegionFacts { lists: Some(ListsFacts { end, alarm }), ..facts(gateway.clone()) }
+    };
+    golden.add("its revocation lists end soon", &status::region(&region, &lists(-1), now()).conditions);
+    assert_eq!(status::region(&region, &lists(1), now()), status::region(&region, &facts(gateway.clone()), now()));
     let mut begun = region.clone();
     begun.status = Some(status::region(&region, &facts(gateway.clone()), now()));
     let unknown = GatewayFacts { trust_digest: None, certificates: None, ..gateway.clone() };

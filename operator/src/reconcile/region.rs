@@ -13,7 +13,7 @@ use sallyport_plan::labels::{self, Owner};
 use sallyport_plan::names;
 use sallyport_plan::objects::{self, Child, RegionParts};
 use sallyport_plan::problem::Problem;
-use sallyport_plan::status::{self, Issued, LAG, RegionFacts, Trouble};
+use sallyport_plan::status::{self, Issued, LAG, ListsFacts, RegionFacts, Trouble};
 use serde_json::Value;
 
 use super::certificate::ready_to_write;
@@ -174,7 +174,16 @@ fn observe(
         devices: count(compiled.as_ref().map(|c| c.config.devices.len())),
         outer_addresses: addresses(ctx, &ObjectKey::new(&key.namespace, names::outer(&key.name))),
         inner_addresses: addresses(ctx, &ObjectKey::new(&key.namespace, names::inner(&key.name))),
+        lists: lists(ctx, key, region),
     }
+}
+
+/// Until when the authority's lists count, and from when on somebody should know.
+fn lists(ctx: &Context, key: &ObjectKey, region: &DmzRegion) -> Option<ListsFacts> {
+    let authority = ObjectKey::new(&key.namespace, &region.spec.certificate_authority_ref.name);
+    let lifetime = ctx.world.authorities.get(&authority)?.spec.revocation_lists.lifetime.length();
+    let end = ctx.authorities.get(&authority)?.lists.iter().map(|list| list.next_update).min()?;
+    Some(ListsFacts { end, alarm: end.checked_sub(lifetime / 3).unwrap_or(end) })
 }
 
 /// Addresses that a load balancer gave a Service.
@@ -188,7 +197,8 @@ fn addresses(ctx: &Context, service: &ObjectKey) -> Vec<String> {
 fn next(facts: &RegionFacts, again: Again, built: Result<Issued, Trouble>) -> Result<Again, Error> {
     let owes = facts.gateways.values().filter_map(|gateway| gateway.owes_since).max();
     let late = owes.map(|since| until(since.saturating_add(LAG).unwrap_or(since), now()));
-    let again = sooner(again, late);
+    let alarm = facts.lists.map(|lists| lists.alarm).filter(|alarm| *alarm > now());
+    let again = sooner(sooner(again, late), alarm.map(|alarm| until(alarm, now())));
     match built {
         Ok(bootstrap) => Ok(sooner(again, Some(until(bootstrap.renew_at, now()).min(LONGEST)))),
         Err(trouble) => after_trouble(again, trouble),

@@ -16,6 +16,6 @@ pub use conditions::{Conditioned, Standing, Verdict, is_anothers, needs_write, r
 pub use device::{DeviceFacts, device};
 pub use endpoint::{EndpointFacts, endpoint};
 pub use policy::policy;
-pub use region::{GatewayFacts, LAG, RegionFacts, region};
+pub use region::{GatewayFacts, LAG, ListsFacts, RegionFacts, region};
 pub use site::{SiteFacts, site};
 pub use trouble::Trouble;

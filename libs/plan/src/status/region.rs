@@ -68,6 +68,17 @@ pub struct RegionFacts {
     pub outer_addresses: Vec<String>,
     /// Addresses of the inner door's load balancer.
     pub inner_addresses: Vec<String>,
+    /// The authority's revocation lists, if it has any.
+    pub lists: Option<ListsFacts>,
+}
+
+/// How long revocation lists last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListsFacts {
+    /// When the first of them ends, and doors that need it are closed.
+    pub end: Timestamp,
+    /// When a third of their life is left: they should have been signed anew long before.
+    pub alarm: Timestamp,
 }
 
 /// The status of a region.
@@ -102,6 +113,12 @@ fn verdict(facts: &RegionFacts, now: Timestamp) -> Verdict {
     if let Some((name, why)) = facts.gateways.iter().find_map(|(n, g)| Some((n, g.trust_refused.as_ref()?))) {
         let message = format!("gateway {name} refused the trust bundle and uses the one before: {why}");
         return Verdict::new(Standing::Stalled, "TrustRefused", message);
+    }
+    if let Some(ListsFacts { end, .. }) = facts.lists.filter(|lists| now >= lists.alarm) {
+        let message = format!(
+            "the revocation lists end at {end}, and then the doors admit nobody: the CertificateAuthority has not signed them anew; see its conditions"
+        );
+        return Verdict::new(Standing::Stalled, "RevocationListsEnding", message);
     }
     let missing: Vec<_> = facts.gateways.iter().filter(|(_, g)| !g.is_current(now)).map(|(n, _)| n.as_str()).collect();
     if missing.is_empty() {
