@@ -256,12 +256,17 @@ async fn what_is_delivered_as_files_is_asked_for_once_until_the_files_change() {
     let (gateway, log) = of_one_authority(&region, |_, _| Answered::refuse(403, "deliveredBySecret")).await;
     let renewal = Renewal::start(region.config(gateway.port, 1));
     renewal.counts("refused", 1).await;
-    // Woken again and again, it does not ask again.
-    for sequence in 1..5 {
+    // One that is refused for another reason asks again and again meanwhile, at the same pace.
+    let other = Arc::new(Region::new());
+    other.renew(DUE);
+    let (others, _) = of_one_authority(&other, |_, _| Answered::refuse(403, "suspended")).await;
+    let control = Renewal::start(other.config(others.port, 1));
+    for sequence in 1..=5 {
         let document = region.announce(sequence, &region.authority.bundle(), &region.authority);
         renewal.site.take_trust(&document).unwrap();
-        tokio::task::yield_now().await;
+        control.counts("refused", 2 * sequence).await;
     }
+    control.ends().await;
     assert_eq!(log.lock().unwrap().len(), 1);
     region.renew(DUE);
     renewal.site.reload();
