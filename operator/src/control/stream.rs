@@ -86,7 +86,6 @@ pub(super) async fn hold(
         let offer_again = session.offer_again.unwrap_or_else(Instant::now);
         let trust_again = session.trust_again.unwrap_or_else(Instant::now);
         tokio::select! {
-            biased;
             changed = news.trust.changed() => {
                 changed.map_err(|_| StreamError::Unwanted)?;
                 let newest = news.trust.borrow_and_update().clone();
