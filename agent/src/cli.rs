@@ -29,21 +29,22 @@ Then, on a new site, with the token and the fingerprint that the vendor gave you
   runuser -u sallyport-agent -- sallyport-agent check
   systemctl enable --now sallyport-agent";
 
+/// A paragraph is one line: clap wraps it to the terminal.
 const ENROL_EXAMPLE: &str = "\
-The vendor makes the token with `sallyportctl enrol token NAMESPACE/NAME`, which also prints the fingerprint of the
-region's CA. The token is good once and for a short time. It is read from --token-file, else from the environment variable
+The vendor makes the token with `sallyportctl enrol token`, which also prints the fingerprint of the region's CA. It is \
+good once and for a short time. It is read from --token-file, else from the environment variable \
 SALLYPORT_ENROLMENT_TOKEN, else from standard input; never from the command line, which every user of this host can read.
 
-  sallyport-agent enrol --endpoint site-lyon/radiology --fingerprint 3f9a...c1 < token
-  sallyport-agent enrol --endpoint site-lyon/radiology --trust ca.crt --token-file token
-  sallyport-agent enrol --endpoint site-lyon/radiology --fingerprint 3f9a...c1 --gateway outer.dmz.example.com:8443
+  sallyport-agent enrol --endpoint site-lyon/ct --fingerprint 3f9a...c1
+  sallyport-agent enrol --endpoint site-lyon/ct --trust ca.crt < token
+  sallyport-agent enrol --endpoint site-lyon/ct --trust ca.crt --replace
 
-With --fingerprint, the region's CA certificates are fetched over a connection that nobody has verified, and only the one
-with exactly this SHA-256 is believed; the gateway must be certified by it. Take the fingerprint from the vendor by another
-way than this connection. With --trust, the file's CA certificates are believed.
+With --fingerprint, the region's CA certificates are fetched over a connection that nobody has verified, and only the one \
+with exactly this SHA-256 is believed; the gateway must be certified by it. Take the fingerprint from the vendor by \
+another way than this connection. With --trust, the file's CA certificates are believed.
 
-Key, certificate and trust are written where the configuration says, by default /var/lib/sallyport-agent. Run it as the
-agent's user (runuser -u sallyport-agent -- ...); run by root, the files are given to their folder's owner.";
+Key, certificate and trust are written where the configuration says, by default into /var/lib/sallyport-agent. Run it as \
+the agent's user (runuser -u sallyport-agent -- ...); run by root, the files are given to their folder's owner.";
 
 /// Connects the medical devices of a site to the vendor's remote service, outwards only.
 #[derive(Debug, Parser)]
