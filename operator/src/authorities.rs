@@ -246,3 +246,96 @@ pub enum MakeError {
     #[error("the certificate authority has no key to sign with")]
     NoKey,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use sallyport_core::name::EndpointId;
+    use sallyport_pki::authority::AuthoritySubject;
+
+    use super::*;
+
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+    fn authority(key: PrivateKey, now: Timestamp) -> Authority {
+        let subject = AuthoritySubject { common_name: "EU".into(), organization: None };
+        Authority::create(1, &subject, Box::new(key), 10 * YEAR, serial(), now).unwrap()
+    }
+
+    fn signer() -> Signer {
+        let now = Timestamp::now();
+        Signer::alone(authority(PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap(), now))
+    }
+
+    /// A CA that was restored from a backup knows nothing of what it issued since, and needs not.
+    #[test]
+    fn restored_from_an_older_backup_it_uses_no_serial_again() {
+        let now = Timestamp::now();
+        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let backup = key.to_pem().to_string();
+        let original = authority(key, now);
+        let certificate = original.certificate_pem();
+        let region = RegionId::parse("dmz", "eu").unwrap();
+        let profile = || Profile::Endpoint(EndpointId::parse("lyon", "agent").unwrap());
+        let mut seen = HashSet::new();
+        let mut issue = |authority: Authority| {
+            let signer = Signer::alone(authority);
+            for _ in 0..300 {
+                let issued = signer.issue(&region, profile(), YEAR, now).unwrap();
+                assert!(seen.insert(issued.leaf.serial.clone()), "serial {} comes twice", issued.leaf.serial);
+            }
+        };
+        issue(original);
+        for _ in 0..2 {
+            let restored = Box::new(PrivateKey::from_pem(&backup).unwrap());
+            issue(Authority::load(1, &certificate, restored).unwrap());
+        }
+    }
+
+    #[test]
+    fn users_see_another_version_exactly_when_something_differs() {
+        let (authorities, key) = (Authorities::default(), ObjectKey::new("dmz", "eu"));
+        let signer = signer();
+        let version = || authorities.get(&key).unwrap().version;
+        assert!(authorities.put(&key, signer.clone()));
+        let first = version();
+        assert!(!authorities.put(&key, signer.clone()));
+        assert_eq!(version(), first);
+        let list = List {
+            issuer: "g1".into(),
+            number: 1,
+            next_update: Timestamp::now(),
+            serials: BTreeSet::new(),
+            der: vec![1],
+        };
+        type Change = fn(&mut Signer, &List);
+        let changes: [Change; 6] = [
+            |s, _| s.issuing = None,
+            |s, _| s.trust.push('x'),
+            |s, _| s.sequence += 1,
+            |s, _| s.renew_within = Duration::ZERO,
+            |s, _| s.generations = BTreeMap::from([("x".into(), 9)]),
+            |s, list| s.lists.push(list.clone()),
+        ];
+        for change in changes {
+            let (mut other, before) = (signer.clone(), version());
+            change(&mut other, &list);
+            assert!(authorities.put(&key, other));
+            assert!(version() > before);
+        }
+        // One that was removed and comes back is another, too.
+        let before = version();
+        assert!(authorities.remove(&key) && authorities.put(&key, signer));
+        assert!(version() > before);
+    }
+
+    #[test]
+    fn without_its_key_it_vouches_for_nobody_new() {
+        let signer = Signer { issuing: None, ..signer() };
+        let region = RegionId::parse("dmz", "eu").unwrap();
+        let refused = signer.issue(&region, Profile::Operator, YEAR, Timestamp::now());
+        assert!(matches!(refused, Err(MakeError::NoKey)));
+        assert!(!signer.trust.is_empty());
+    }
+}

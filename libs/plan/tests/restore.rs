@@ -100,8 +100,8 @@ impl Cluster {
             let published = published::read(&self.config_map, self.now);
             let mut after = restored::with_certificates(&before, self.secret.iter().map(|(n, s)| (*n, s)), self.now);
             let mut actions = Vec::new();
-            if after == before && begins == Begins::Anew && published.sequence > before.sequence {
-                after.sequence = published.sequence + 1;
+            if after == before && begins == Begins::Anew {
+                after = restored::counting_on(&before, &published, self.now);
             }
             if after == before {
                 let next = step(&before, &self.facts(), self.now);
@@ -190,6 +190,26 @@ proptest! {
             prop_assert_eq!(cluster.ever.get(&signs.number), Some(&signs.fingerprint));
         }
     }
+}
+
+/// The ConfigMap is lost with the newer status: only the clock tells that peers were told something since.
+#[test]
+fn a_bundle_counts_on_from_the_clock_when_nothing_else_tells() {
+    let mut cluster = Cluster::new();
+    for event in [Event::Backup, Event::Pass(7), Event::Rotate, Event::Pass(7), Event::Rotate, Event::Pass(7)] {
+        cluster.happens(&event);
+    }
+    cluster.requests = 0;
+    (cluster.state, cluster.secret) = cluster.backups[0].clone();
+    cluster.config_map = Value::Null;
+    let before = cluster.told.clone();
+    cluster.settle(Begins::Anew);
+    assert!(cluster.told.0 > before.0 && cluster.told.1 != before.1);
+    // An operator that begins and finds everything in order changes nothing.
+    let (state, told) = (cluster.state.clone(), cluster.told.clone());
+    cluster.happens(&Event::Pass(200));
+    cluster.settle(Begins::Anew);
+    assert_eq!((cluster.state, cluster.told), (state, told));
 }
 
 /// The sequence that the property was written for: the key of the third generation is lost with the newer backup.

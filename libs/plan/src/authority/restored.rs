@@ -8,6 +8,7 @@ use sallyport_pki::rotation::{Cause, Entry, GenerationState, Request, Stage, Sta
 
 use super::keys::Stored;
 use super::published::Published;
+use super::stored;
 
 /// Adds a generation of which the Secret holds the certificate and nothing of a key: somebody put it there after an
 /// older backup was restored, so that those who hold its certificates are not cut off. It signs nothing.
@@ -50,6 +51,21 @@ pub fn after_loss(published: &Published, request: &Request, now: Timestamp) -> S
         };
         let why = format!("status and key were lost; asked for another root: {}", request.reason);
         add(&mut after, generation, Stage::Removed, &why, now);
+    }
+    after
+}
+
+/// A state of an operator that begins: its bundle counts above what was published before, so that peers do not refuse it.
+/// When nothing is published any more, what was is only known to have been earlier than now.
+pub fn counting_on(state: &State, published: &Published, now: Timestamp) -> State {
+    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    let is_behind = published.sequence > state.sequence;
+    let nothing_tells = published.certificates.is_empty() && !state.bundle().is_empty();
+    let is_old = state.sequence.saturating_add(1) < seconds;
+    let mut after = state.clone();
+    if is_behind || (nothing_tells && is_old) {
+        after.sequence = state.sequence.max(published.sequence).saturating_add(1);
+        stored::sequence(state, &mut after, now);
     }
     after
 }

@@ -148,15 +148,17 @@ fn step(ctx: &Context, key: &ObjectKey, state: &State, turn: &mut Turn, now: Tim
     if let Some(request) = wish.request.take_if(|_| is_lost(state, turn)) {
         return only(restored::after_loss(&turn.published, &request, now));
     }
-    let with_certificates = keys::with_certificates(state, &turn.ring, now);
+    let mut with_certificates = keys::with_certificates(state, &turn.ring, now);
     if with_certificates != *state {
+        stored::sequence(state, &mut with_certificates, now);
         return only(with_certificates);
     }
-    if turn.published.sequence > state.sequence && ctx.authorities.get(key).is_none() {
-        // The status was restored from an older backup: peers refuse all that counts below what they have seen.
-        let mut after = State { sequence: turn.published.sequence.saturating_add(1), ..state.clone() };
-        stored::sequence(state, &mut after, now);
-        return only(after);
+    if ctx.authorities.get(key).is_none() {
+        // The status may have been restored from an older backup.
+        let counting_on = restored::counting_on(state, &turn.published, now);
+        if counting_on != *state {
+            return only(counting_on);
+        }
     }
     let digest = publish::bundle(ctx, key, state, turn).map(|bundle| bundle.digest()).unwrap_or_default();
     turn.peers = known::peers(ctx, key, state, &digest, now);
