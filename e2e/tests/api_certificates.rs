@@ -6,13 +6,66 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use sallyport_e2e::kubectl::{condition, wait_condition};
-use sallyport_e2e::region::{NAME, NAMESPACE, OUTER, SITES};
 use sallyport_e2e::run::{run, text};
 use sallyport_e2e::wait::holds;
-use sallyport_e2e::{Region, apply, delete, eventually, get, kubectl, output};
+use sallyport_e2e::{apply, delete, eventually, get, kubectl, output};
 use serde_json::Value;
 
+const NAMESPACE: &str = "e2e-api";
+const SITES: &str = "e2e-api-sites";
+const NAME: &str = "certs";
+const OUTER: &str = "certs.outer.example";
 const SOON: Duration = Duration::from_secs(60);
+
+/// A region of two gateways, left to the next test.
+struct Region {
+    node: String,
+    outer: u64,
+}
+
+impl Region {
+    /// Makes it, or finds it, and waits until it is ready.
+    fn ready() -> Self {
+        let engineers = sallyport_testkit::EngineersCa::new().bundle().to_pem();
+        let engineers: String = engineers.lines().map(|line| format!("    {line}\n")).collect();
+        apply(&format!(
+            "apiVersion: sallyport.dev/v1alpha1
+kind: CertificateAuthority
+metadata: {{ name: {NAME}, namespace: {NAMESPACE} }}
+spec: {{ subject: {{ commonName: Certificates test }} }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{ name: {NAME}-engineers, namespace: {NAMESPACE} }}
+data:
+  ca.crt: |
+{engineers}---
+apiVersion: sallyport.dev/v1alpha1
+kind: DmzRegion
+metadata: {{ name: {NAME}, namespace: {NAMESPACE} }}
+spec:
+  outer: {{ host: {OUTER}, service: {{ type: NodePort }} }}
+  inner: {{ host: certs.inner.example }}
+  replicas: 2
+  certificateAuthorityRef: {{ name: {NAME} }}
+  engineers: {{ clientCertificates: {{ authoritiesRef: {{ name: {NAME}-engineers }} }} }}
+  allowedSites: {{ namespaces: [{SITES}] }}
+"
+        ));
+        wait_condition((NAMESPACE, "dmz", NAME), "Ready", "True", Duration::from_secs(120));
+        let service = get(NAMESPACE, "service", &format!("{NAME}-outer"));
+        let address = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
+        Self {
+            node: kubectl(&["get", "nodes", "--output", address]),
+            outer: service["spec"]["ports"][0]["nodePort"].as_u64().expect("a node port"),
+        }
+    }
+
+    /// The region's trust bundle.
+    fn trust(&self) -> String {
+        get(NAMESPACE, "configmap", &format!("{NAME}-trust"))["data"]["ca.crt"].as_str().expect("a bundle").to_owned()
+    }
+}
 
 /// Removes what a test made, also after a failure.
 struct Cleanup(Vec<(&'static str, String)>);
@@ -130,7 +183,11 @@ fn of_many_requests_with_one_token_exactly_one_gets_a_certificate() {
         let events = kubectl(&["--namespace", SITES, "get", "events.events.k8s.io", "--output", "json"]);
         let about = |reason: &str| {
             let events: Value = serde_json::from_str(&events).unwrap();
-            events["items"].as_array().unwrap().iter().any(|e| e["regarding"]["name"] == "once" && e["reason"] == reason)
+            events["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|e| e["regarding"]["name"] == "once" && e["reason"] == reason)
         };
         holds(about("Enrolled") && about("EnrolmentRefused"), "not both")
     });
@@ -241,7 +298,8 @@ fn opened(password: &str) -> Option<String> {
     let secret = get(SITES, "secret", "keystore");
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("encoded"), secret["data"]["keystore.p12"].as_str()?).unwrap();
-    let lines = format!("base64 --decode {}/encoded | openssl pkcs12 -nodes -passin env:PASSWORD", folder.path().display());
+    let lines =
+        format!("base64 --decode {}/encoded | openssl pkcs12 -nodes -passin env:PASSWORD", folder.path().display());
     let said = output(Command::new("bash").args(["-euo", "pipefail", "-c", &lines]).env("PASSWORD", password));
     said.status.success().then(|| text(&said.stdout))
 }
