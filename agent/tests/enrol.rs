@@ -324,6 +324,22 @@ async fn files_that_cannot_be_written_cost_no_token() {
     assert!(place.operations().is_empty());
 }
 
+/// Only root can give files away, and only root needs to: as another user there is nothing to see.
+#[tokio::test]
+async fn run_by_root_the_files_are_the_agents() {
+    use std::os::unix::fs::{MetadataExt, chown};
+
+    let place = Place::new().await;
+    if chown(place.region.directory.path(), Some(4711), Some(4712)).is_err() {
+        return;
+    }
+    place.enrol().await.unwrap();
+    for file in ["tls.crt", "tls.key", "ca.crt"] {
+        let metadata = std::fs::metadata(place.region.path(file)).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (4711, 4712), "{file}");
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_clock_is_named() {
     let place = Place::new().await;
