@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::doors::{self, Refused};
 use crate::gateway::Gateway;
 use crate::sessions;
+use crate::socket::{Discard, Socket};
 
 /// Who calls, and whether another replica already passed the call on.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Caller {
     pub hop: Hop,
     /// The engineer's certificate with what came with it. Empty for a forwarded call: the peer looked at it.
     pub chain: Vec<CertificateDer<'static>>,
+    /// The end of the connection. Of a forwarded call it is the peer's to order.
+    pub discard: Discard,
 }
 
 impl Caller {
@@ -52,8 +55,10 @@ pub async fn serve(gateway: Arc<Gateway>, stream: TlsStream<TcpStream>, from: So
     match engineer(&stream) {
         Ok(engineer) => {
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
-            let app = api::router(gateway, Caller { engineer, hop: Hop::First, chain });
-            doors::serve_http(stream, app, doors::ANSWERED, stop).await;
+            let discard = Discard::default();
+            let caller = Caller { engineer, hop: Hop::First, chain, discard: discard.clone() };
+            let app = api::router(gateway, caller);
+            doors::serve_http(Socket::new(stream, discard), app, doors::ANSWERED, stop).await;
         }
         Err(refused) => refused.report(&gateway, "inner", from),
     }

@@ -29,6 +29,7 @@ pub mod places;
 pub mod renewal;
 pub mod run;
 pub mod sessions;
+pub mod socket;
 pub mod store;
 pub mod trust;
 pub mod tunnels;

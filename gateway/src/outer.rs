@@ -5,7 +5,6 @@
 
 mod est;
 mod lists;
-mod socket;
 mod tunnel;
 mod unknown;
 
@@ -32,10 +31,8 @@ use crate::certificate::InUse;
 use crate::doors::{self, Refused};
 use crate::gateway::Gateway;
 use crate::inner::answer::Problem;
+use crate::socket::{Discard, Socket};
 
-use socket::Socket;
-
-pub use socket::Discard;
 pub use unknown::Unknown;
 
 /// What every handler knows of the connection.

@@ -81,8 +81,9 @@ pub struct Connected {
 }
 
 impl Connected {
-    /// Carries bytes both ways until both ends are done or the passage is cut.
-    pub async fn carry<E>(mut self, engineer: E) -> std::io::Result<()>
+    /// Carries bytes both ways until both ends are done or the passage is cut; `on_cut` is called before the engineer's end
+    /// is closed because of that.
+    pub async fn carry<E>(mut self, engineer: E, on_cut: impl FnOnce()) -> std::io::Result<()>
     where
         E: AsyncRead + AsyncWrite + Unpin,
     {
@@ -91,7 +92,10 @@ impl Connected {
         let copied = tokio::select! {
             // The cut is looked at first: once it is made, no byte moves however much is ready.
             biased;
-            () = self.cut.cancelled() => Ok(()),
+            () = self.cut.cancelled() => {
+                on_cut();
+                Ok(())
+            }
             copied = copy => copied.map(drop),
         };
         // So that the engineer's program sees an end and not a broken connection. No byte of the device's is in it.

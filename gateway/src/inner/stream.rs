@@ -37,10 +37,11 @@ pub async fn connect(
         return Err(Problem::new(StatusCode::GONE, "sessionEnded", format!("the session is over: {why}")));
     }
     let connected = session.passage.connect().await.map_err(|error| refused(&call, &error))?;
+    let discard = call.caller.discard.clone();
     tokio::spawn(async move {
         match upgrade.await {
             Ok(engineer) => {
-                let carried = connected.carry(TokioIo::new(engineer)).await;
+                let carried = connected.carry(TokioIo::new(engineer), || discard.order()).await;
                 tracing::debug!(session = %session.id, ?carried, "stream over");
             }
             Err(error) => tracing::debug!(session = %session.id, %error, "the engineer left before the stream began"),

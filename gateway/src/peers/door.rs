@@ -25,6 +25,7 @@ use crate::doors::{self, Refused};
 use crate::gateway::Gateway;
 use crate::inner::answer::Problem;
 use crate::inner::{Caller, Hop, api};
+use crate::socket::Discard;
 
 /// Carries the engineer whom the peer authenticated, as JSON.
 pub const ENGINEER: HeaderName = HeaderName::from_static("sallyport-engineer");
@@ -90,7 +91,10 @@ async fn forwarded(State(gateway): State<Arc<Gateway>>, request: Request<Body>) 
     let Some(engineer) = engineer else {
         return Problem::new(StatusCode::BAD_REQUEST, "noEngineer", "a peer must name the engineer").into_response();
     };
-    match api::router(gateway, Caller { engineer, hop: Hop::Forwarded, chain: Vec::new() }).oneshot(request).await {
+    match api::router(gateway, Caller { engineer, hop: Hop::Forwarded, chain: Vec::new(), discard: Discard::default() })
+        .oneshot(request)
+        .await
+    {
         Ok(response) => response,
         Err(never) => match never {},
     }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::AgentProcess;
 use crate::certificate::InUse;
-use crate::outer::Discard;
+use crate::socket::Discard;
 use crate::trust::Trust;
 
 /// A tunnel with what is known of its agent. Clones are handles of the same one.

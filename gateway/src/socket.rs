@@ -1,5 +1,5 @@
-//! The agent's socket. When its tunnel is cut, what the kernel has taken and not yet sent is discarded: on a slow line
-//! it would go on for seconds after the cut.
+//! The socket of an agent or an engineer. When what runs over it is cut, what the kernel has taken and not yet sent is
+//! discarded: on a slow line it would go on for seconds after the cut.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// For the close frame, which says why and stands behind what is queued, and for the agent to hang up on it. Within the
+/// For the end that says why and stands behind what is queued, and for the peer to hang up on it. Within the
 /// second that a revocation may take.
 const FAREWELL: Duration = Duration::from_millis(300);
 
@@ -29,7 +29,7 @@ impl Discard {
 }
 
 /// A TLS connection over TCP.
-pub(super) struct Socket {
+pub struct Socket {
     /// There until it is dropped.
     stream: Option<TlsStream<TcpStream>>,
     discard: Discard,
@@ -37,7 +37,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Ends as `discard` says.
-    pub(super) fn new(stream: TlsStream<TcpStream>, discard: Discard) -> Self {
+    pub fn new(stream: TlsStream<TcpStream>, discard: Discard) -> Self {
         Self { stream: Some(stream), discard }
     }
 
