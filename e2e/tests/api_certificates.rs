@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
 use std::process::{Child, Command, Stdio};
+use std::sync::Once;
 use std::time::Duration;
 
 use sallyport_e2e::kubectl::{condition, wait_condition};
@@ -26,6 +27,12 @@ struct Region {
 impl Region {
     /// Makes it, or finds it, and waits until it is ready.
     fn ready() -> Self {
+        static FRESH: Once = Once::new();
+        // An earlier run's refused tokens count for ten minutes: gateways that begin anew have forgotten them.
+        FRESH.call_once(|| {
+            let selector = format!("sallyport.dev/region={NAME}");
+            kubectl(&["--namespace", NAMESPACE, "delete", "pods", "--selector", &selector, "--timeout=120s"]);
+        });
         let engineers = sallyport_testkit::EngineersCa::new().bundle().to_pem();
         let engineers: String = engineers.lines().map(|line| format!("    {line}\n")).collect();
         apply(&format!(
@@ -52,6 +59,11 @@ spec:
   allowedSites: {{ namespaces: [{SITES}] }}
 "
         ));
+        let set = format!("statefulset/{NAME}-gateway");
+        eventually(SOON, "the gateways' StatefulSet", || {
+            holds(get(NAMESPACE, "statefulset", &format!("{NAME}-gateway")) != Value::Null, "it is not there")
+        });
+        kubectl(&["--namespace", NAMESPACE, "rollout", "status", &set, "--timeout=120s"]);
         wait_condition((NAMESPACE, "dmz", NAME), "Ready", "True", Duration::from_secs(120));
         let service = get(NAMESPACE, "service", &format!("{NAME}-outer"));
         let address = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
@@ -321,4 +333,54 @@ fn of_two_that_want_one_secret_the_first_has_it_until_it_goes() {
     assert_eq!(version(), before);
     delete(SITES, "tcert", "claim-first");
     wait_condition((SITES, "tcert", "claim-second"), "Ready", "True", SOON);
+}
+
+#[test]
+fn a_suspension_is_measured_for_a_site_and_for_a_device() {
+    let _region = Region::ready();
+    let _device = Cleanup(vec![("mdev", "pause".to_owned())]);
+    let _clean = site("pause", &[]);
+    apply(&format!(
+        "apiVersion: sallyport.dev/v1alpha1
+kind: Device
+metadata: {{ name: pause, namespace: {SITES} }}
+spec:
+  siteRef: {{ name: pause }}
+  endpointRef: {{ name: pause }}
+  product: {{ model: X, serialNumber: X, class: server }}
+  address: 10.0.0.1
+  services: [{{ name: ssh, port: 22, protocol: ssh }}]
+"
+    ));
+    wait_condition((SITES, "mdev", "pause"), "Ready", "True", SOON);
+    for kind in ["mdev", "csite"] {
+        let set = |value: &str| {
+            let patch = format!("{{\"spec\":{{\"suspended\":{value}}}}}");
+            kubectl(&["--namespace", SITES, "patch", kind, "pause", "--type=merge", "--patch", &patch]);
+        };
+        set("true");
+        wait_condition((SITES, kind, "pause"), "Suspended", "True", SOON);
+        let status = get(SITES, kind, "pause")["status"].clone();
+        let took = status["suspension"]["milliseconds"].as_u64();
+        assert!(took.is_some_and(|took| took < 1000), "{kind}: {status}");
+        set("false");
+        wait_condition((SITES, kind, "pause"), "Suspended", "False", SOON);
+        assert_eq!(get(SITES, kind, "pause")["status"]["suspension"], Value::Null, "{kind}");
+    }
+}
+
+#[test]
+fn every_gateway_shows_the_published_bundle_and_its_certificates() {
+    let _region = Region::ready();
+    eventually(SOON, "bundle and certificates in the region's status", || {
+        let digest = get(NAMESPACE, "ca", NAME)["status"]["trustDigest"].clone();
+        let gateways = get(NAMESPACE, "dmz", NAME)["status"]["gateways"].clone();
+        let all = gateways.as_array().cloned().unwrap_or_default();
+        let complete = |gateway: &Value| {
+            let purposes: Vec<_> =
+                gateway["certificates"].as_array().into_iter().flatten().map(|c| c["purpose"].clone()).collect();
+            digest.is_string() && gateway["trustDigest"] == digest && purposes == ["inner", "outer", "peer"]
+        };
+        holds(all.len() == 2 && all.iter().all(complete), format!("{digest} {gateways}"))
+    });
 }
