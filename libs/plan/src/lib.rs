@@ -1,11 +1,14 @@
 //! What the operator decides, without doing it: which objects a region needs, whether they are as they should be, what
-//! its gateways must enforce, when a certificate is renewed, when a finalizer may go, and what a status says.
+//! its gateways must enforce, who gets a certificate and when it is renewed, what is revoked, when a finalizer may go, and
+//! what a status says.
 //!
 //! ```text
-//!  catalogue (all objects) ─┬─ judge ──────────▶ problem ─┐
-//!                           └─ region_config ─▶ gateways  ├─▶ status
-//!  region ── objects ── drift ─▶ API server               │
-//!  certificate, authority, tunnels_cut: decisions ────────┘
+//!  catalogue (all objects) ─┬─ judge ──────────▶ problem ────┐
+//!                           └─ region_config ─▶ gateways     ├─▶ status
+//!  region ── objects ── drift ─▶ API server                  │
+//!  authority, certificate, enrolment, tunnels_cut: decisions ─┤
+//!  issuance ─▶ status ─▶ revocation ─▶ lists                 │
+//!  what gateways acknowledged ── enforcement ────────────────┘
 //! ```
 //!
 //! No clock, randomness, files, sockets or client: `now` is an argument.

@@ -181,6 +181,20 @@ impl<'a> Session<'a> {
         self.owed.is_empty() && self.trust_owed.is_empty() && self.outbox.is_empty() && self.enrolments.is_empty()
     }
 
+    /// The gateway was told something that it must acknowledge.
+    fn owes_more(&self) {
+        let Gateway { ctx, region, pod, .. } = self.gateway;
+        ctx.links.update(region, pod.as_str(), |facts| *facts.owes_since.get_or_insert_with(Timestamp::now));
+    }
+
+    /// The gateway has answered something.
+    fn owes_less(&self) {
+        let Gateway { ctx, region, pod, .. } = self.gateway;
+        if self.owed.is_empty() && self.trust_owed.is_empty() {
+            ctx.links.update(region, pod.as_str(), |facts| facts.owes_since = None);
+        }
+    }
+
     fn said(&mut self, said: wire::FromGateway) {
         match said.message {
             Some(Said::Ack(ack)) => self.acknowledged(&ack),

@@ -122,9 +122,9 @@ fn verdict(facts: &RegionFacts, now: Timestamp) -> Verdict {
     }
     let missing: Vec<_> = facts.gateways.iter().filter(|(_, g)| !g.is_current(now)).map(|(n, _)| n.as_str()).collect();
     if missing.is_empty() {
-        return Verdict::new(Standing::Ready, "Enforced", "every gateway enforces the current configuration");
+        return Verdict::new(Standing::Ready, "Enforced", "every gateway enforces the current configuration and trust");
     }
-    let message = format!("waiting for {} to attach and acknowledge the configuration", missing.join(", "));
+    let message = format!("waiting for {} to attach and acknowledge configuration and trust", missing.join(", "));
     Verdict::new(Standing::Reconciling, "GatewaysNotReady", message)
 }
 

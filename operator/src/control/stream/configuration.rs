@@ -50,7 +50,7 @@ impl Session<'_> {
         self.gateway.generation.fetch_max(generation, Ordering::SeqCst);
         let Gateway { ctx, region, pod, .. } = self.gateway;
         tracing::debug!(region = %region, gateway = %pod, generation, snapshot, changes = changes.len(), "telling");
-        ctx.links.update(region, pod.as_str(), |facts| facts.owes_since.get_or_insert(Timestamp::now()).to_owned());
+        self.owes_more();
         self.baseline = Some(next.clone());
         self.owed.push_back(Owed { generation, published: self.published.clone(), sent: Instant::now() });
         for part in update::parts(generation, snapshot, &changes) {
@@ -76,9 +76,7 @@ impl Session<'_> {
     pub(super) fn in_force(&mut self, generation: u64, config: Arc<RegionConfig>) {
         let Gateway { ctx, region, pod, .. } = self.gateway;
         ctx.links.enforces(region, pod.as_str(), generation, config, Timestamp::now());
-        if self.owed.is_empty() {
-            ctx.links.update(region, pod.as_str(), |facts| facts.owes_since = None);
-        }
+        self.owes_less();
         ctx.wake(Kind::DmzRegion, region.clone());
         wake::leaving(ctx, region);
         wake::suspended(ctx, region);
@@ -92,10 +90,8 @@ impl Session<'_> {
         self.owed.clear();
         self.baseline = None;
         self.offer_again = Some(Instant::now() + AFTER_NACK);
-        ctx.links.update(region, pod.as_str(), |facts| {
-            facts.owes_since = None;
-            facts.refused = Some(reason);
-        });
+        ctx.links.update(region, pod.as_str(), |facts| facts.refused = Some(reason));
+        self.owes_less();
         ctx.wake(Kind::DmzRegion, region.clone());
     }
 }

@@ -29,13 +29,15 @@ impl Session<'_> {
 
     /// Tells the gateway whom to trust, ahead of everything else.
     pub(super) fn tell_trust(&mut self) {
-        let Gateway { region, pod, .. } = self.gateway;
+        let Gateway { ctx, region, pod, .. } = self.gateway;
         let message = self.told.message.clone();
         tracing::debug!(region = %region, gateway = %pod, sequence = message.sequence, digest = message.digest, "telling trust");
         self.trust_again = None;
         self.outbox.drop_trust();
         self.outbox.urgent(Tell::Trust(message));
         self.trust_owed.push_back(self.told.clone());
+        self.owes_more();
+        ctx.wake(Kind::DmzRegion, region.clone());
     }
 
     pub(super) fn trusts(&mut self, ack: &wire::TrustAck) {
@@ -49,6 +51,7 @@ impl Session<'_> {
         if ctx.links.trusts(region, pod.as_str(), told, Timestamp::now()) {
             wake::authority_of(ctx, region);
         }
+        self.owes_less();
         ctx.wake(Kind::DmzRegion, region.clone());
         wake::revoked(ctx, region);
     }
@@ -60,6 +63,7 @@ impl Session<'_> {
         self.trust_owed.clear();
         self.trust_again = Some(Instant::now() + AFTER_NACK);
         ctx.links.update(region, pod.as_str(), |facts| facts.trust_refused = Some(reason));
+        self.owes_less();
         ctx.wake(Kind::DmzRegion, region.clone());
     }
 }
