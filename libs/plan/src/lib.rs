@@ -3,12 +3,12 @@
 //! what a status says.
 //!
 //! ```text
-//!  catalogue (all objects) ─┬─ judge ──────────▶ problem ────┐
-//!                           └─ region_config ─▶ gateways     ├─▶ status
-//!  region ── objects ── drift ─▶ API server                  │
+//!  catalogue (all objects) ─┬─ judge ──────────▶ problem ─────┐
+//!                           └─ region_config ─▶ gateways      ├─▶ status
+//!  region ── objects ── drift ─▶ API server                   │
 //!  authority, certificate, enrolment, tunnels_cut: decisions ─┤
-//!  issuance ─▶ status ─▶ revocation ─▶ lists                 │
-//!  what gateways acknowledged ── enforcement ────────────────┘
+//!  issuance ─▶ status ─▶ revocation ─▶ lists                  │
+//!  what gateways acknowledged ── enforcement ─────────────────┘
 //! ```
 //!
 //! No clock, randomness, files, sockets or client: `now` is an argument.
