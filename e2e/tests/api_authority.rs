@@ -255,6 +255,32 @@ fn a_lost_key_waits_for_its_backup_or_for_a_request() {
     ca.ready();
 }
 
+/// Only the ConfigMap remembers that there was an authority. It makes nobody trusted, and no number comes twice.
+#[test]
+fn status_and_key_that_are_lost_together_wait_for_a_request() {
+    let ca = Ca::apply("both");
+    let first = ca.ready();
+    {
+        let _gone = Gone::now();
+        delete(NAMESPACE, "secret", "both-ca");
+        restore_status(&ca, &Value::Null);
+    }
+    operators::back();
+    ca.reason("AuthorityLost");
+    ca.request(json!({ "id": "anew", "reason": "nothing is left" }));
+    let second = ca.signs(2, &[1]);
+    assert_eq!(
+        (fingerprint(&second, 1), second["status"]["lastRequest"].clone()),
+        (fingerprint(&first, 1), json!("anew"))
+    );
+    assert!(sequence(&second) > sequence(&first));
+    eventually(SOON, "only the new root is published", || {
+        let seen = published(&ca.config_map());
+        holds(seen == [fingerprint(&second, 2)], format!("{seen:?}"))
+    });
+    ca.ready();
+}
+
 /// Status and Secret come from a backup that is older than the last rotation: nothing is dropped behind anybody's back,
 /// and no number comes twice.
 #[test]

@@ -166,6 +166,20 @@ mod tests {
         assert!(unknown(&published, &state, &[], later).is_empty(), "what has ended matters to nobody");
     }
 
+    /// What the manual promises, with the longest serial numbers and a reason each.
+    #[test]
+    fn fourteen_thousand_revocations_fit() {
+        let authority = authority(1);
+        let lists = |count: u128| {
+            let serial = |n: u128| format!("{:032x}", (0x7f << 120) + n);
+            let one = |n| Revocation { serial_hex: serial(n), at: now(), reason: Reason::KeyCompromise };
+            let revoked: Vec<_> = (0..count).map(one).collect();
+            let der = authority.revocation_list(&revoked, 7, now(), now() + FUTURE).unwrap();
+            authority.bundle().to_pem().len() * 10 + lists_pem([der.as_slice()]).len()
+        };
+        assert!(lists(14_000) <= MAX_BYTES && lists(17_000) > MAX_BYTES);
+    }
+
     #[test]
     fn a_damaged_memory_says_nothing() {
         let bundle = authority(1).bundle().to_pem();
