@@ -183,3 +183,25 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::config_signer::tests::authority;
+    use super::*;
+
+    #[test]
+    fn the_operators_certificate_follows_its_time_and_the_generation_and_outlives_a_lost_key() {
+        let (now, region) = (Timestamp::now(), RegionId::parse("dmz", "eu").unwrap());
+        let (first, second) = (authority(1, now), authority(2, now));
+        let mut kept = None;
+        let serial = Own::fresh(&mut kept, &region, &first).unwrap().issued.leaf.serial.clone();
+        let own = Own::fresh(&mut kept, &region, &first).unwrap();
+        assert_eq!(own.issued.leaf.serial, serial, "it is kept while it is good");
+        assert!(own.renew_in(now) < OWN_LIFETIME);
+        let at = |hours: u64| now + Duration::from_secs(hours * 3600);
+        assert!(!own.is_due(&first, now) && own.is_due(&first, at(17)) && own.is_due(&second, now));
+        let lost = Signer { issuing: None, ..first };
+        assert!(!own.is_due(&lost, at(17)) && own.is_due(&lost, at(25)));
+        assert_ne!(Own::fresh(&mut kept, &region, &second).unwrap().issued.leaf.serial, serial);
+    }
+}
