@@ -93,6 +93,11 @@ impl Links {
         self.with(region, pod, |link| change(&mut link.facts))
     }
 
+    /// When the operator began to listen: before that nobody can have been heard.
+    pub fn began(&self) -> Timestamp {
+        self.began
+    }
+
     /// Whether the operator has only just begun, so that a gateway without a stream means nothing yet.
     pub fn is_settling(&self, now: Timestamp) -> bool {
         now.duration_since(self.began) < SETTLING

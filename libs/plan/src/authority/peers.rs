@@ -30,6 +30,8 @@ pub struct Known<'a> {
     pub certificates: &'a Objects<TunnelCertificate>,
     /// What live links and caches know.
     pub live: &'a dyn Live,
+    /// Since when they know anything: whoever was not heard since is away at least since then.
+    pub began: Timestamp,
 }
 
 /// What the operator knows beyond objects and their status.
@@ -63,7 +65,7 @@ pub fn of(known: &Known<'_>, now: Timestamp) -> BTreeMap<String, Peer> {
     });
     let certified = certified(known.certificates);
     for (key, region) in mine {
-        gateways(known, key, region, now, &mut peers);
+        gateways(known, key, region, &mut peers);
         if let Some(secret) = known.live.bootstrap(key) {
             peers.insert(format!("bootstrap {key}"), bootstrap(known.state, &secret));
         }
@@ -91,28 +93,17 @@ pub fn holders(peers: &BTreeMap<String, Peer>, now: Timestamp) -> BTreeMap<u32, 
     holders
 }
 
-fn gateways(
-    known: &Known<'_>,
-    key: &ObjectKey,
-    region: &DmzRegion,
-    now: Timestamp,
-    peers: &mut BTreeMap<String, Peer>,
-) {
+fn gateways(known: &Known<'_>, key: &ObjectKey, region: &DmzRegion, peers: &mut BTreeMap<String, Peer>) {
     for pod in (0..region.spec.replicas).map(|ordinal| names::pod(&key.name, ordinal)) {
         let remembered = region.status.iter().flat_map(|status| &status.gateways).find(|gateway| gateway.name == pod);
-        if let Some(peer) = gateway(known.state, known.live.gateway(key, &pod), remembered, now) {
+        if let Some(peer) = gateway(known, known.live.gateway(key, &pod), remembered) {
             peers.insert(format!("gateway {}/{pod}", key.namespace), peer);
         }
     }
 }
 
 /// A gateway of which nothing was ever heard is no peer: it takes its first certificate and the bundle together.
-fn gateway(
-    state: &State,
-    live: Option<LiveGateway>,
-    remembered: Option<&GatewayStatus>,
-    now: Timestamp,
-) -> Option<Peer> {
+fn gateway(known: &Known<'_>, live: Option<LiveGateway>, remembered: Option<&GatewayStatus>) -> Option<Peer> {
     let remembered_digest = remembered.map(|r| r.trust_digest.clone()).filter(|digest| !digest.is_empty());
     let remembered_certificates = || {
         let all = remembered.into_iter().flat_map(|r| &r.certificates);
@@ -133,10 +124,10 @@ fn gateway(
             if certificates.is_empty() && remembered_digest.is_none() {
                 return None;
             }
-            (Some(now), remembered_digest, certificates)
+            (Some(known.began), remembered_digest, certificates)
         }
     };
-    let holds = certificates.iter().filter_map(|(issuer, end)| held(state, issuer, *end)).collect();
+    let holds = certificates.iter().filter_map(|(issuer, end)| held(known.state, issuer, *end)).collect();
     Some(Peer { acknowledged, away_since, holds })
 }
 

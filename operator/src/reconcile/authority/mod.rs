@@ -14,6 +14,8 @@ mod lists;
 mod publish;
 mod turn;
 
+use std::time::Duration;
+
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::status::{self, AuthorityFacts, Trouble};
 
@@ -40,7 +42,8 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
     let facts = facts(&turn, &outcome); // pure
     let status = status::authority(&turn.object, &facts, now()); // pure
     let again = noting_conflicts(ctx, key, report::guarded(ctx, &turn.object, status).await)?; // client
-    next(sooner(again, turn.wake_at.map(|at| until(at, now()))), &turn, outcome)
+    let again = sooner(again, turn.wake_at.map(|at| until(at, now())));
+    next(sooner(again, settling(ctx, &turn)), &turn, outcome)
 }
 
 async fn gone(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
@@ -57,6 +60,11 @@ fn noting_conflicts<T>(ctx: &Context, key: &ObjectKey, result: Result<T, Error>)
         ctx.authorities.note_conflict(key);
     }
     result
+}
+
+/// While an operator is young, gateways that it has not heard of are waited for; that this is over tells it nobody.
+fn settling(ctx: &Context, turn: &Turn) -> Again {
+    (turn.waiting.is_some() && ctx.links.is_settling(now())).then_some(Duration::from_secs(1))
 }
 
 fn facts<'a>(turn: &'a Turn, outcome: &'a Outcome) -> AuthorityFacts<'a> {

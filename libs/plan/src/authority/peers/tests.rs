@@ -99,7 +99,18 @@ impl Live for Links {
 fn peers(all: &Catalogue, certificates: Vec<TunnelCertificate>, live: &Links) -> BTreeMap<String, Peer> {
     let (authority, state) = (ObjectKey::new("dmz", "ca"), state());
     let certificates = objects(certificates);
-    of(&Known { authority: &authority, state: &state, digest: "d", all, certificates: &certificates, live }, now())
+    of(
+        &Known {
+            authority: &authority,
+            state: &state,
+            digest: "d",
+            all,
+            certificates: &certificates,
+            live,
+            began: now() - DAY,
+        },
+        now(),
+    )
 }
 
 fn agent(serial: &str, issuer: &str) -> AgentStatus {
@@ -122,7 +133,10 @@ fn a_gateway_that_never_spoke_is_none_and_what_it_says_counts_before_what_status
     };
     assert_eq!(of(&json!([]), None), None);
     let away = of(&remembered, None).unwrap();
-    assert_eq!((away.acknowledged.as_deref(), away.away_since, away.holds), (Some("old"), Some(now()), vec![held(1)]));
+    assert_eq!(
+        (away.acknowledged.as_deref(), away.away_since, away.holds),
+        (Some("old"), Some(now() - DAY), vec![held(1)])
+    );
     // It attached and has acknowledged nothing since.
     let attached = of(&remembered, Some(LiveGateway::default())).unwrap();
     assert_eq!((attached.acknowledged, attached.away_since, attached.holds), (None, None, vec![held(1)]));
