@@ -70,6 +70,14 @@ pub struct Taken {
     pub sequence: u64,
     /// Digest of the bundle that it announced.
     pub digest: String,
+    /// The CA that signs, which changes under one sequence: that counts bundles.
+    pub issuer: String,
+}
+
+impl Taken {
+    fn of(announcement: &TrustAnnouncement, bundle: &TrustBundle) -> Self {
+        Self { sequence: announcement.sequence, digest: bundle.digest(), issuer: announcement.issuer.clone() }
+    }
 }
 
 /// The last announcement, and its copy on disk.
@@ -84,7 +92,7 @@ impl Announcements {
     pub fn load(directory: &Path, judge: Judge<'_>) -> Self {
         let stored = std::fs::read(directory.join(DOCUMENT)).ok();
         let state = stored.and_then(|document| judge.judge(&document).ok()).map(|(announcement, bundle)| {
-            let taken = Taken { sequence: announcement.sequence, digest: bundle.digest() };
+            let taken = Taken::of(&announcement, &bundle);
             (taken, issuing(&announcement))
         });
         Self { directory: directory.to_owned(), state: Mutex::new(state) }
@@ -114,7 +122,7 @@ impl Announcements {
             let path = self.directory.join(NEWEST);
             return Err(TrustError::Older { sequence: announcement.sequence, newest, path });
         }
-        let taken = Taken { sequence: announcement.sequence, digest: bundle.digest() };
+        let taken = Taken::of(&announcement, &bundle);
         let repeated = state.as_ref().is_some_and(|(before, _)| *before == taken);
         if !repeated {
             self.store(NEWEST, announcement.sequence.to_string().as_bytes())?;

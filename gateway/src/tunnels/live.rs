@@ -38,6 +38,8 @@ pub struct LiveTunnel {
 #[derive(Default)]
 struct Acknowledged {
     sequence: u64,
+    /// The CA that signs, as the agent was told: it changes under one sequence, which counts bundles.
+    issuer: String,
     /// Digest of the bundle; empty when there was none.
     digest: String,
     /// When the agent was told last.
@@ -88,7 +90,8 @@ impl LiveTunnel {
     /// Whether the agent acknowledged this trust, or a later one.
     pub fn knows(&self, trust: &Trust) -> bool {
         let acknowledged = self.acknowledged.borrow();
-        !acknowledged.digest.is_empty() && acknowledged.sequence >= trust.sequence()
+        let same = acknowledged.sequence == trust.sequence() && acknowledged.issuer == trust.issuer();
+        !acknowledged.digest.is_empty() && (same || acknowledged.sequence > trust.sequence())
     }
 
     /// Whether the agent was told not long ago, whatever came of it.
@@ -125,6 +128,7 @@ impl LiveTunnel {
                     return false;
                 }
                 acknowledged.sequence = trust.sequence();
+                acknowledged.issuer = trust.issuer().to_owned();
                 let another = acknowledged.digest != digest;
                 acknowledged.digest = digest;
                 another
