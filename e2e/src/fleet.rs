@@ -45,7 +45,11 @@ impl Fleet {
         let folder = tempfile::tempdir().expect("a folder");
         run(Command::new(tree().join("e2e/lab/netns.sh")).args(["up", NAME, OUTER]).stdout(Stdio::null()));
         let mut fleet = Self { size, folder, agents: Vec::new(), device: None };
-        fleet.device = Some(fleet.inside("device", Command::new(echo).arg(format!("10.77.0.10:{PORT}"))));
+        fleet.device = Some(fleet.inside(
+            "device",
+            Command::new(echo).arg(format!("10.77.0.10:{PORT}")),
+            &fleet.folder.path().join("device.log"),
+        ));
         let tokens: Vec<_> = (0..size).map(|_| token()).collect();
         apply(&objects(&tokens));
         fleet.wait(Duration::from_secs(120), "are known", |endpoint| ready(endpoint, "Ready"));
@@ -114,8 +118,8 @@ impl Fleet {
 
     fn enrol(&self) {
         let script = format!(
-            "seq 0 {} | xargs -P {AT_ONCE} -I N {} enrol --config {here}/{NAME}-N/agent.yaml --endpoint {SITES}/{NAME}-N \
-             --trust {here}/{NAME}-N/anchor.crt --token-file {here}/{NAME}-N/token",
+            "seq 0 {} | xargs -P {AT_ONCE} -I % {} enrol --config {here}/{NAME}-%/agent.yaml --endpoint {SITES}/{NAME}-% \
+             --trust {here}/{NAME}-%/anchor.crt --token-file {here}/{NAME}-%/token",
             self.size - 1,
             built("sallyport-agent").display(),
             here = self.folder.path().display(),
@@ -124,24 +128,17 @@ impl Fleet {
     }
 
     fn agent(&self, number: usize) -> Child {
-        let log = fs::File::create(self.file(number, "agent.log")).expect("a log");
         let mut command = Command::new(built("sallyport-agent"));
         command.args(["run", "--config"]).arg(self.file(number, "agent.yaml"));
-        command.stdout(log.try_clone().expect("a log")).stderr(log);
-        self.inside("agent", &mut command)
+        self.inside("agent", &command, &self.file(number, "agent.log"))
     }
 
     /// Starts a program in one of the namespaces.
-    fn inside(&self, which: &str, command: &mut Command) -> Child {
+    fn inside(&self, which: &str, command: &Command, log: &Path) -> Child {
+        let log = fs::File::create(log).expect("a log");
         let mut inside = Command::new("ip");
         inside.args(["netns", "exec", &format!("{NAME}-{which}")]).arg(command.get_program()).args(command.get_args());
-        inside.stdin(Stdio::null());
-        if which == "agent" {
-            let log = fs::File::options().append(true).create(true).open(self.folder.path().join("agents.log"));
-            let log = log.expect("a log");
-            inside.stdout(log.try_clone().expect("a log")).stderr(log);
-        }
-        inside.spawn().expect("ip")
+        inside.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log).spawn().expect("ip")
     }
 
     fn file(&self, number: usize, file: &str) -> PathBuf {
@@ -151,6 +148,9 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            report(&format!("agent 0 of the fleet logged:\n{}", self.log(0)));
+        }
         for child in self.agents.iter_mut().chain(&mut self.device) {
             let _ = child.kill();
             let _ = child.wait();
@@ -239,9 +239,7 @@ pub fn gateway_counters(namespace: &str, pod: &str, metric: &str) -> BTreeMap<St
     sums(&run(Command::new("curl").args(["--silent", "--fail", "--max-time", "10", &url])), metric)
 }
 
-/// For a test's report.
-pub fn file_tail(path: &Path, lines: usize) -> String {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let tail: Vec<_> = text.lines().rev().take(lines).collect();
-    tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+#[allow(clippy::print_stderr, reason = "a failing test's report")]
+fn report(text: &str) {
+    eprintln!("{text}");
 }

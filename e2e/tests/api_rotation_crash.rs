@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sallyport_e2e::authority::{Objects, rotate};
@@ -12,7 +13,7 @@ use sallyport_e2e::fault_proxy::{Fault, FaultProxy, Moment};
 use sallyport_e2e::kubectl::wait_condition;
 use sallyport_e2e::operators::{Gone, Local, back, token};
 use sallyport_e2e::wait::holds;
-use sallyport_e2e::{apply, delete, eventually, kubectl};
+use sallyport_e2e::{apply, delete, eventually, kubectl, output};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -91,10 +92,9 @@ impl Arena {
         let (last, _) = eventually(SOON, &what, || {
             if !restarted && self.operator.as_mut().expect("an operator").ended() {
                 assert!(self.proxy.fired(), "the operator ended by itself: {}", self.log());
+                self.proxy.arm(None);
                 self.start();
                 restarted = true;
-                // From now on everything passes; the writes stay counted for the report.
-                self.proxy.arm(None);
             }
             let now = Objects::of(&self.namespace).rotation(NAME, NAME, before);
             let reached = match wanted {
@@ -169,7 +169,8 @@ fn clean(namespace: &str) {
         ]);
     }
     for kinds in ["sallyport", "statefulset,service,secret,configmap,serviceaccount,pdb,networkpolicy,pvc,lease"] {
-        kubectl(&["--namespace", namespace, "delete", kinds, "--all", "--ignore-not-found", "--timeout=60s"]);
+        let delete = ["--namespace", namespace, "delete", kinds, "--all", "--ignore-not-found", "--timeout=60s"];
+        output(Command::new("kubectl").args(delete));
     }
 }
 
