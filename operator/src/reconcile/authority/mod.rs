@@ -64,7 +64,8 @@ fn noting_conflicts<T>(ctx: &Context, key: &ObjectKey, result: Result<T, Error>)
 
 /// While an operator is young, gateways that it has not heard of are waited for; that this is over tells it nobody.
 fn settling(ctx: &Context, turn: &Turn) -> Again {
-    (turn.waiting.is_some() && ctx.links.is_settling(now())).then_some(Duration::from_secs(1))
+    // By the clock that the turn went by: whole seconds are up to one behind.
+    (turn.waiting.is_some() && ctx.links.is_settling(turn::clock())).then_some(Duration::from_secs(1))
 }
 
 fn facts<'a>(turn: &'a Turn, outcome: &'a Outcome) -> AuthorityFacts<'a> {
