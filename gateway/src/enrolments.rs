@@ -124,7 +124,11 @@ mod tests {
     use super::*;
 
     fn proof() -> enrol::Proof {
-        enrol::Proof::Certificate(CurrentCertificate { endpoint: "lyon/agent".into(), serial: "01".into() })
+        enrol::Proof::Certificate(CurrentCertificate {
+            endpoint: "lyon/agent".into(),
+            serial: "01".into(),
+            ..CurrentCertificate::default()
+        })
     }
 
     #[tokio::test]

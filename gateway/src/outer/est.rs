@@ -95,7 +95,11 @@ async fn reenroll(asker: &Asker, request: Request) -> Result<Response, Refused> 
     let current = site.certificate().map_err(|refused| Refused::NotTrusted { message: refused.message })?;
     let csr = Csr::read(request).await?;
     let endpoint = site.endpoint.clone();
-    let proof = CurrentCertificate { endpoint: endpoint.to_string(), serial: current.serial };
+    let proof = CurrentCertificate {
+        endpoint: endpoint.to_string(),
+        serial: current.serial,
+        ..CurrentCertificate::default()
+    };
     let renewals = &asker.gateway.unknown.renewals;
     let Issued { leaf, serial } = asker.ask(&endpoint, enrol::Proof::Certificate(proof), csr, renewals).await?;
     asker.record(Event::Renewed { endpoint, serial: serial.into(), from: asker.from }).await;

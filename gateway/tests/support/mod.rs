@@ -184,6 +184,7 @@ pub fn trust_with(
         renew_within_s: 0,
         announcement: format!("announcement {sequence}").into_bytes(),
         revocation_lists: authorities.iter().map(list).collect(),
+        revoked_serials: Vec::new(),
         digest: String::new(),
     })
 }

@@ -62,6 +62,7 @@ impl Trust {
             renew_within_s: signer.renew_within.as_secs(),
             announcement: announcement.document.clone(),
             revocation_lists: signer.lists.iter().map(|list| list.der.clone()).collect(),
+            revoked_serials: Vec::new(),
             digest: String::new(),
         };
         message.digest = digest::of_trust(&message);
