@@ -6,7 +6,8 @@
 //!  bundle ── (chain check) ─┬─ signed ── announcement  what a peer's certificate or document proves
 //!                           ├─ inspect ──▶ Identity, Engineer
 //!                           ├─ revocation              what a CA's list says
-//!                           └─ renewal                 who holds the key of a new certificate
+//!                           ├─ renewal                 who holds the key of a new certificate
+//!                           └─ reenrol                 who wants the next certificate, and for which key
 //!  est, pkcs12                                         how certificates travel to other implementations
 //!  rotation                                            which generation is trusted, signs, goes
 //! ```
@@ -27,6 +28,7 @@ pub mod key;
 pub mod pem;
 pub mod pkcs12;
 pub mod profile;
+pub mod reenrol;
 pub mod renewal;
 pub mod revocation;
 pub mod rotation;

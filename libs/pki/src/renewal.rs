@@ -41,7 +41,7 @@ pub enum NotProven {
     /// It cannot be read, or holds a key of a kind that we do not use.
     #[error("certificate of the proof is refused")]
     Certificate(#[from] CertificateError),
-    /// Another key, another gateway or another nonce.
-    #[error("signature of the proof does not fit the certificate, this gateway and its nonce")]
+    /// Another key, or it was made for something else: another gateway or nonce, another request, endpoint or region.
+    #[error("signature of the proof does not fit the certificate and what it is shown for")]
     Signature,
 }
