@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Question::CaCerts`] | nothing |
 //! | [`Question::Enrol`] | the one-time token, by HTTP Basic |
-//! | [`Question::Reenrol`] | the certificate of the connection |
+//! | [`Question::Reenrol`] | the certificate of the connection, and a signature by its key, for the operator |
 //!
 //! What comes back is certificates that nobody has looked at yet.
 
@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 use jiff::Timestamp;
 use sallyport_core::name::EndpointId;
-use sallyport_pki::est;
+use sallyport_pki::{est, reenrol};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
@@ -73,6 +73,9 @@ pub enum Question<'q> {
     Reenrol {
         /// PKCS#10, DER.
         csr: &'q [u8],
+        /// [`reenrol::sign`] of it by the certificate's key: the gateway ends the connection, so its word alone would
+        /// not do.
+        proof: &'q [u8],
     },
 }
 
@@ -81,7 +84,7 @@ impl Question<'_> {
         let (method, path, csr) = match self {
             Self::CaCerts => (Method::GET, "/.well-known/est/cacerts", None),
             Self::Enrol { csr, .. } => (Method::POST, "/.well-known/est/simpleenroll", Some(csr)),
-            Self::Reenrol { csr } => (Method::POST, "/.well-known/est/simplereenroll", Some(csr)),
+            Self::Reenrol { csr, .. } => (Method::POST, "/.well-known/est/simplereenroll", Some(csr)),
         };
         let mut request = Request::builder().method(method).uri(path).header(HOST, host);
         if csr.is_some() {
@@ -93,6 +96,9 @@ impl Question<'_> {
             let mut value = HeaderValue::from_str(&text)?;
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
+        }
+        if let Self::Reenrol { proof, .. } = self {
+            request = request.header(reenrol::HEADER, STANDARD.encode(proof));
         }
         request.body(Full::from(csr.map(|csr| STANDARD.encode(csr)).unwrap_or_default()))
     }

@@ -17,7 +17,8 @@ use sallyport_pki::authority::Leaf;
 use sallyport_pki::bundle::TrustBundle;
 use sallyport_pki::key::PrivateKey;
 use sallyport_pki::profile::Profile;
-use sallyport_pki::renewal;
+use sallyport_pki::reenrol;
+use sallyport_pki::renewal::{self, NotProven};
 use sallyport_runtime::admin::Readiness;
 use sallyport_runtime::metrics::Registry;
 use sallyport_testkit::eventually;
@@ -59,7 +60,14 @@ async fn of_one_authority(
 fn renewed(region: &Region, asked: &Asked) -> Answered {
     assert_eq!(asked.operation, "simplereenroll");
     assert_eq!(asked.basic, None);
+    assert_eq!(proof_counts(region, asked), Ok(()));
     Answered::leaf(&region.issue(&region.authority, &asked.csr, 90 * DAY))
+}
+
+/// What the operator looks at: the holder of the present certificate's key wants exactly this request answered.
+fn proof_counts(region: &Region, asked: &Asked) -> Result<(), NotProven> {
+    let proof = asked.proof.as_deref().unwrap_or_default();
+    reenrol::verify(asked.client.as_ref().unwrap(), &region.id, &region.endpoint, &asked.csr, proof)
 }
 
 struct Agent {

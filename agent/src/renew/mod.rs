@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sallyport_pki::key::{KeyAlgorithm, KeyError, PrivateKey};
-use sallyport_pki::{csr, pem};
+use sallyport_pki::{csr, pem, reenrol};
 use sallyport_runtime::files::FileError;
 use sallyport_runtime::tls::KeyMaterial;
 use tokio_util::sync::CancellationToken;
@@ -109,9 +109,10 @@ async fn attempt(site: &Arc<Site>, material: &Material) -> Result<(), RenewError
     .await?;
     let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;
     let request = csr::request(&key)?;
+    let proof = reenrol::sign(&material.key, &material.region, &material.endpoint, &request)?;
     let gateway = &site.config.gateway;
     let stream = dial::connect(gateway, &site.surroundings, &material.tls).await.map_err(EstError::from)?;
-    let answer = est::ask(stream, &gateway.host, Question::Reenrol { csr: &request }).await?;
+    let answer = est::ask(stream, &gateway.host, Question::Reenrol { csr: &request, proof: &proof }).await?;
     // What is trusted may have changed meanwhile.
     let trust = &site.material().trust;
     let public = key.public_key();

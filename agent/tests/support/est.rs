@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use sallyport_pki::authority::Leaf;
 use sallyport_pki::bundle::TrustBundle;
-use sallyport_pki::est;
+use sallyport_pki::{est, reenrol};
 
 /// One request of EST.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Asked {
     pub csr: Vec<u8>,
     /// The certificate of the connection.
     pub client: Option<Vec<u8>>,
+    /// `Sallyport-Renewal-Proof`, decoded.
+    pub proof: Option<Vec<u8>>,
 }
 
 impl Asked {
@@ -32,13 +34,14 @@ impl Asked {
             let encoded = value.to_str().unwrap().strip_prefix("Basic ").unwrap();
             String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap()
         });
+        let proof = head.headers.get(reenrol::HEADER).map(|value| STANDARD.decode(value).unwrap());
         let operation = head.uri.path().rsplit('/').next().unwrap().to_owned();
         assert_eq!(operation == "cacerts", head.method == http::Method::GET);
         if operation != "cacerts" {
             assert_eq!(head.headers["content-type"], "application/pkcs10");
         }
         let csr = STANDARD.decode(body.collect().await.unwrap().to_bytes()).unwrap();
-        Self { operation, basic, csr, client }
+        Self { operation, basic, csr, client, proof }
     }
 }
 
