@@ -72,6 +72,13 @@ fn the_documented_lines_enrol_and_renew_with_curl_and_openssl_alone() {
     let status = get(SITES, "tcert", &site.name)["status"].clone();
     assert_eq!(status["serial"].as_str().map(str::to_lowercase).as_ref(), serials.last(), "{status}");
 
+    // A certificate alone, as a gateway could show in the endpoint's place, renews nothing.
+    const PROOF: &str = "--header \"Sallyport-Renewal-Proof: $PROOF\"";
+    assert!(recipe[4].contains(PROOF), "{}", recipe[4]);
+    let unproven = shell(&recipe[4].replace(PROOF, ""), folder.path(), &given, &region);
+    assert!(!unproven.status.success() && text(&unproven.stderr).contains("403"), "{unproven:?}");
+    assert_eq!(serial(folder.path()), serials[3]);
+
     // The token is used up: the same line again is refused, and a guess is, too.
     let again = shell(&recipe[2], folder.path(), &given, &region);
     assert!(!again.status.success() && text(&again.stderr).contains("401"), "{again:?}");
