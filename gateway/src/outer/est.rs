@@ -95,11 +95,8 @@ async fn reenroll(asker: &Asker, request: Request) -> Result<Response, Refused> 
     let current = site.certificate().map_err(|refused| Refused::NotTrusted { message: refused.message })?;
     let csr = Csr::read(request).await?;
     let endpoint = site.endpoint.clone();
-    let proof = CurrentCertificate {
-        endpoint: endpoint.to_string(),
-        serial: current.serial,
-        ..CurrentCertificate::default()
-    };
+    let proof =
+        CurrentCertificate { endpoint: endpoint.to_string(), serial: current.serial, ..CurrentCertificate::default() };
     let renewals = &asker.gateway.unknown.renewals;
     let Issued { leaf, serial } = asker.ask(&endpoint, enrol::Proof::Certificate(proof), csr, renewals).await?;
     asker.record(Event::Renewed { endpoint, serial: serial.into(), from: asker.from }).await;
@@ -120,7 +117,8 @@ impl Asker {
         csr: Csr,
         attempts: &Attempts,
     ) -> Result<Issued, Refused> {
-        let attempt = attempts.begin(Source::from(self.from), endpoint, Instant::now());
+        let source = matches!(proof, enrol::Proof::Token(_)).then(|| Source::from(self.from));
+        let attempt = attempts.begin(source, endpoint, Instant::now());
         let attempt = attempt.map_err(|wait| Refused::TooMany { wait })?;
         let issued = self.issued(endpoint, proof, csr).await;
         if issued.as_ref().err().is_none_or(|refused| !refused.is_the_askers()) {

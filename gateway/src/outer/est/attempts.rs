@@ -60,23 +60,32 @@ struct Recent {
 #[must_use = "an attempt counts as wrong until it is forgiven"]
 pub(crate) struct Attempt<'a> {
     attempts: &'a Attempts,
-    source: Source,
+    source: Option<Source>,
     endpoint: EndpointId,
     at: Instant,
 }
 
 impl Attempts {
-    /// Takes an attempt at `now`.
+    /// Takes an attempt at `now`. Without a source only the endpoint counts: who has shown a certificate is known, and a
+    /// whole fleet may come from one address, behind a balancer that translates.
     ///
     /// # Errors
     /// How long to wait, when there were too many from this source or for this endpoint.
-    pub(crate) fn begin(&self, source: Source, endpoint: &EndpointId, now: Instant) -> Result<Attempt<'_>, Duration> {
+    pub(crate) fn begin(
+        &self,
+        source: Option<Source>,
+        endpoint: &EndpointId,
+        now: Instant,
+    ) -> Result<Attempt<'_>, Duration> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = wait(&mut recent.sources, &source, now).max(wait(&mut recent.endpoints, endpoint, now));
+        let of_source = source.as_ref().and_then(|source| wait(&mut recent.sources, source, now));
+        let wait = of_source.max(wait(&mut recent.endpoints, endpoint, now));
         if let Some(wait) = wait {
             return Err(wait);
         }
-        note(&mut recent.sources, source, now);
+        if let Some(source) = &source {
+            note(&mut recent.sources, source.clone(), now);
+        }
         note(&mut recent.endpoints, endpoint.clone(), now);
         Ok(Attempt { attempts: self, source, endpoint: endpoint.clone(), at: now })
     }
@@ -86,7 +95,9 @@ impl Attempt<'_> {
     /// It was not wrong.
     pub(crate) fn forgive(self) {
         let mut recent = self.attempts.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        forget(&mut recent.sources, &self.source, self.at);
+        if let Some(source) = &self.source {
+            forget(&mut recent.sources, source, self.at);
+        }
         forget(&mut recent.endpoints, &self.endpoint, self.at);
     }
 }
@@ -129,8 +140,8 @@ mod tests {
 
     use super::*;
 
-    fn source(n: u32) -> Source {
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(n)), 1).into()
+    fn source(n: u32) -> Option<Source> {
+        Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(n)), 1).into())
     }
 
     fn endpoint(n: u32) -> EndpointId {
@@ -161,6 +172,18 @@ mod tests {
     }
 
     #[test]
+    fn a_fleet_behind_one_address_renews_and_each_endpoint_is_limited() {
+        let (attempts, now) = (Attempts::default(), Instant::now());
+        for _ in 0..10 {
+            for n in 0..200 {
+                let _wrong = attempts.begin(None, &endpoint(n), now).unwrap();
+            }
+        }
+        assert_eq!(attempts.begin(None, &endpoint(7), now).unwrap_err(), WINDOW);
+        assert!(attempts.begin(None, &endpoint(200), now).is_ok());
+    }
+
+    #[test]
     fn right_ones_do_not_count() {
         let (attempts, now) = (Attempts::default(), Instant::now());
         for _ in 0..100 {
@@ -179,6 +202,9 @@ mod tests {
         }
         let recent = attempts.recent.lock().unwrap();
         assert_eq!((recent.sources.len(), recent.endpoints.len()), (REMEMBERED, REMEMBERED));
-        assert!(recent.sources.contains_key(&source(most + 99)) && !recent.sources.contains_key(&source(0)));
+        assert!(
+            recent.sources.contains_key(&source(most + 99).unwrap())
+                && !recent.sources.contains_key(&source(0).unwrap())
+        );
     }
 }
