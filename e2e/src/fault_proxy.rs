@@ -98,22 +98,19 @@ impl FaultProxy {
         )
     }
 
-    /// Counts anew from 0, and kills as told, or lets everything pass.
-    pub fn arm(&self, fault: Option<Fault>) {
+    /// Counts anew from 0, and kills as told, or lets everything pass. Says whether the fault before has happened.
+    pub fn arm(&self, fault: Option<Fault>) -> bool {
         let mut plan = lock(&self.plan);
         // A fault is over with the next one, not with the restart after it.
         let killed_at = plan.killed_at.take().filter(|_| fault.is_none());
+        let fired = plan.fired;
         *plan = Plan { fault, killed_at, ..Plan::default() };
+        fired
     }
 
     /// The counted writes since [`Self::arm`]: method and path.
     pub fn writes(&self) -> Vec<String> {
         lock(&self.plan).writes.clone()
-    }
-
-    /// Whether the fault has happened.
-    pub fn fired(&self) -> bool {
-        lock(&self.plan).fired
     }
 
     /// The write at which the last fault happened, whatever was armed since.

@@ -73,8 +73,8 @@ impl Arena {
         }
     }
 
-    /// One rotation, with the operator killed as told and started again. Gives what it came to, and whether it was killed.
-    fn rotation(&mut self, kill: Option<(usize, Moment)>, wanted: Option<&Value>) -> (Value, bool) {
+    /// One rotation, with the operator killed as told and started again.
+    fn rotation(&mut self, kill: Option<(usize, Moment)>, wanted: Option<&Value>) -> Rotated {
         if self.rotations > 0 && self.rotations.is_multiple_of(FRESH_AFTER) {
             for site in SITES {
                 delete(&self.namespace, "tcert", site);
@@ -87,14 +87,29 @@ impl Arena {
         let victim = self.operator.as_ref().expect("an operator").pid();
         self.proxy.arm(kill.map(|(at, moment)| Fault { at, moment, victim }));
         rotate(&self.namespace, NAME, &format!("r{}", self.rotations));
-        let mut restarted = false;
+        let (last, mut killed) = self.ends(before, kill, wanted);
+        let writes = self.proxy.writes().len();
+        // A fault that did not happen must not happen later; one that happens at the very end still counts.
+        if self.proxy.arm(None) && !killed {
+            eventually(SOON, "the killed operator ends", || {
+                holds(self.operator.as_mut().expect("one").ended(), "alive")
+            });
+            self.revive();
+            killed = true;
+            return Rotated { last: self.ends(before, kill, wanted).0, killed, writes };
+        }
+        Rotated { last, killed, writes }
+    }
+
+    /// Waits for the end of a rotation, starting the operator again if it is killed. Gives what it came to, and whether.
+    fn ends(&mut self, before: u64, kill: Option<(usize, Moment)>, wanted: Option<&Value>) -> (Value, bool) {
+        let mut killed = false;
         let what = format!("the rotation of {} ends, killed at {kill:?}", self.namespace);
         let (last, _) = eventually(SOON, &what, || {
-            if !restarted && self.operator.as_mut().expect("an operator").ended() {
-                assert!(self.proxy.fired(), "the operator ended by itself: {}", self.log());
-                self.proxy.arm(None);
-                self.start();
-                restarted = true;
+            if self.operator.as_mut().expect("an operator").ended() {
+                assert!(self.proxy.arm(None), "the operator ended by itself: {}", self.log());
+                self.revive();
+                killed = true;
             }
             let now = Objects::of(&self.namespace).rotation(NAME, NAME, before);
             let reached = match wanted {
@@ -103,7 +118,13 @@ impl Arena {
             };
             holds(reached, difference(&now, wanted)).map(|()| now)
         });
-        (last, restarted)
+        (last, killed)
+    }
+
+    /// Starts the operator that was killed. It is dead, so its lease need not run out: 15 s for each of some fifty kills.
+    fn revive(&mut self) {
+        delete(&self.namespace, "lease", "local");
+        self.start();
     }
 
     fn log(&self) -> String {
@@ -111,6 +132,14 @@ impl Arena {
         let tail: Vec<_> = log.lines().rev().take(25).collect();
         tail.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
+}
+
+/// What a rotation came to.
+struct Rotated {
+    last: Value,
+    killed: bool,
+    /// Counted writes since the operator that ended it began.
+    writes: usize,
 }
 
 impl Drop for Arena {
@@ -127,7 +156,8 @@ impl Drop for Arena {
 fn is_over(now: &Value) -> bool {
     now["stages"] == serde_json::json!([[0, "Removed"], [1, "Issuing"]])
         && now["rotation"].is_null()
-        && now["keys"] == serde_json::json!(["generation-1.crt", "generation-1.key"])
+        // With the note of what the key was made for.
+        && now["keys"] == serde_json::json!(["generation-1.crt", "generation-1.key", "generation-1.made"])
         && now["bundle"] == serde_json::json!([1])
         && now["region's bundle is the same"] == true
         && now["revocation lists"] == 1
@@ -208,8 +238,7 @@ struct Report {
 /// Every `ARENAS`-th write, from `number` on, until a rotation has no such write.
 fn every_write(number: usize) -> Report {
     let mut arena = Arena::ready(number);
-    let (wanted, _) = arena.rotation(None, None);
-    let undisturbed = arena.proxy.writes().len();
+    let Rotated { last: wanted, writes: undisturbed, .. } = arena.rotation(None, None);
     let mut killed = BTreeMap::new();
     for moment in [Moment::BeforeCommit, Moment::AfterCommit] {
         for at in (number..).step_by(ARENAS) {
@@ -231,8 +260,7 @@ impl Arena {
         let namespace = self.namespace.clone();
         // Two attempts: a rotation may end one write earlier than the one before.
         for _ in 0..2 {
-            let (_, killed) = self.rotation(Some((at, moment)), Some(wanted));
-            if killed {
+            if self.rotation(Some((at, moment)), Some(wanted)).killed {
                 return Some(self.proxy.killed_at().unwrap_or(namespace));
             }
         }
