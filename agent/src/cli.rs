@@ -144,7 +144,7 @@ pub fn main(cli: Cli) -> ExitCode {
                 Err(error) => return fail(&*error),
             };
             runtime(async move {
-                match enrolment.run(&Surroundings::real()).await {
+                match enrolment.run(&Surroundings::real(), &|waiting| eprintln!("{waiting}")).await {
                     Ok(enrolled) => {
                         print!("{enrolled}");
                         hint.iter().for_each(|hint| println!("{hint}"));

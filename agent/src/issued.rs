@@ -1,10 +1,11 @@
 //! What a gateway hands out is looked at before it replaces anything: a certificate of our key, for our endpoint, by a
 //! CA that we trust, valid now. The gateway is not believed in any of it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sallyport_core::identity::{Identity, Role};
 use sallyport_core::name::{EndpointId, RegionId};
+use sallyport_pki::authority::CLOCK_SKEW;
 use sallyport_pki::bundle::TrustBundle;
 use sallyport_pki::inspect::{self, CertificateError, IdentityRefused, Validity};
 use sallyport_pki::key::PublicKey;
@@ -34,29 +35,64 @@ pub struct Issued {
     pub validity: Validity,
 }
 
+/// When a certificate that is what was asked for can be put in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It begins within [`LONGEST_WAIT`]: the clock of who issued it is ahead. Others would refuse it until then.
+    Later(Issued),
+    /// Now.
+    Now(Issued),
+}
+
+/// How long the beginning of a certificate is waited for. It begins [`CLOCK_SKEW`] before it is issued, so clocks that
+/// differ by up to 20 minutes get along; one that differs by more is a fault that a person must know of.
+pub const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(15);
+
+/// By how much the clock of who issued a certificate is ahead of this host's: it begins [`CLOCK_SKEW`] before.
+pub fn ahead(not_before: Timestamp, now: Timestamp) -> SignedDuration {
+    let skew = SignedDuration::try_from(CLOCK_SKEW).unwrap_or_default();
+    not_before.duration_since(now).saturating_add(skew)
+}
+
 impl Wanted<'_> {
-    /// The certificate among those of an answer, if it is the only one and what was asked for.
+    /// The certificate of an answer, if it is the only one, holds the key of the request and stands for who asked. Whether
+    /// it can be used is another question: [`Wanted::accept`].
     ///
     /// # Errors
-    /// See [`IssuedError`].
-    pub fn accept(&self, answer: Vec<Vec<u8>>, now: Timestamp) -> Result<Issued, IssuedError> {
+    /// See [`IssuedError`]; then it is nothing that was asked for, and never will be.
+    pub fn only(&self, answer: Vec<Vec<u8>>) -> Result<Vec<u8>, IssuedError> {
         let count = answer.len();
         let Ok([leaf]) = <[Vec<u8>; 1]>::try_from(answer) else { return Err(IssuedError::Count { count }) };
-        if inspect::public_key(&leaf)? != *self.key {
-            return Err(IssuedError::ForeignKey);
+        self.is_asked_for(&leaf)?;
+        Ok(leaf)
+    }
+
+    /// Whether a certificate is what was asked for and can be used.
+    ///
+    /// # Errors
+    /// See [`IssuedError`]; [`IssuedError::may_pass`] tells which of them may be gone at another time.
+    pub fn accept(&self, leaf: &[u8], now: Timestamp) -> Result<Accepted, IssuedError> {
+        let region = self.is_asked_for(leaf)?;
+        let validity = inspect::validity(leaf)?;
+        let Validity { not_before, not_after } = validity;
+        if not_before.duration_since(now) > LONGEST_WAIT {
+            return Err(IssuedError::NotYetValid { not_before, now });
         }
-        let region = self.named(&leaf)?;
-        let validity = inspect::validity(&leaf)?;
-        if now < validity.not_before {
-            return Err(IssuedError::NotYetValid { not_before: validity.not_before, now });
+        if now > not_after {
+            return Err(IssuedError::Expired { not_after, now });
         }
-        if now > validity.not_after {
-            return Err(IssuedError::Expired { not_after: validity.not_after, now });
-        }
-        if !admitted(self.trust, &leaf, now) {
+        if !admitted(self.trust, leaf, now.max(not_before)) {
             return Err(IssuedError::Untrusted);
         }
-        Ok(Issued { leaf, region, validity })
+        let issued = Issued { leaf: leaf.to_vec(), region, validity };
+        Ok(if now < not_before { Accepted::Later(issued) } else { Accepted::Now(issued) })
+    }
+
+    fn is_asked_for(&self, leaf: &[u8]) -> Result<RegionId, IssuedError> {
+        if inspect::public_key(leaf)? != *self.key {
+            return Err(IssuedError::ForeignKey);
+        }
+        self.named(leaf)
     }
 
     fn named(&self, leaf: &[u8]) -> Result<RegionId, IssuedError> {
@@ -129,6 +165,13 @@ pub enum IssuedError {
     Untrusted,
 }
 
+impl IssuedError {
+    /// Whether the same certificate may be good at another time: with another clock, or with what is trusted then.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Expired { .. } | Self::NotYetValid { .. } | Self::Untrusted)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use sallyport_pki::profile::Profile;
@@ -136,18 +179,23 @@ mod tests {
 
     use super::*;
 
-    fn accept(ca: &Ca, credential: &Credential, trust: &TrustBundle) -> Result<Issued, IssuedError> {
+    /// As the caller of both does.
+    fn judge(wanted: &Wanted<'_>, answer: Vec<Vec<u8>>, now: Timestamp) -> Result<Accepted, IssuedError> {
+        wanted.accept(&wanted.only(answer)?, now)
+    }
+
+    fn accept(ca: &Ca, credential: &Credential, trust: &TrustBundle) -> Result<Accepted, IssuedError> {
         let key = credential.key().public_key();
         let endpoint = "lyon/ct".parse().unwrap();
         let wanted = Wanted { key: &key, endpoint: &endpoint, region: Some(ca.region()), trust };
-        wanted.accept(vec![credential.der.clone()], "2026-11-24T12:00:00Z".parse().unwrap())
+        judge(&wanted, vec![credential.der.clone()], "2026-11-24T12:00:00Z".parse().unwrap())
     }
 
     #[test]
     fn only_what_was_asked_for_is_taken() {
         let (ca, other) = (Ca::new("dmz", "frankfurt"), Ca::new("dmz", "frankfurt"));
         let good = ca.endpoint("lyon", "ct");
-        assert_eq!(accept(&ca, &good, &ca.bundle()).unwrap().leaf, good.der);
+        assert!(matches!(accept(&ca, &good, &ca.bundle()), Ok(Accepted::Now(issued)) if issued.leaf == good.der));
         assert_eq!(accept(&ca, &good, &other.bundle()), Err(IssuedError::Untrusted));
         assert!(matches!(accept(&ca, &ca.operator(), &ca.bundle()), Err(IssuedError::ForOther { .. })));
         assert!(matches!(accept(&ca, &ca.endpoint("lyon", "mr"), &ca.bundle()), Err(IssuedError::ForOther { .. })));
@@ -165,14 +213,35 @@ mod tests {
         let (key, endpoint, trust) = (mine.key().public_key(), "lyon/ct".parse().unwrap(), ca.bundle());
         let wanted = Wanted { key: &key, endpoint: &endpoint, region: None, trust: &trust };
         let now = "2026-11-24T12:00:00Z".parse().unwrap();
-        assert_eq!(wanted.accept(vec![theirs.der.clone()], now), Err(IssuedError::ForeignKey));
+        assert_eq!(judge(&wanted, vec![theirs.der.clone()], now), Err(IssuedError::ForeignKey));
         for answer in [vec![], vec![mine.der.clone(), theirs.der]] {
             let count = answer.len();
-            assert_eq!(wanted.accept(answer, now), Err(IssuedError::Count { count }));
+            assert_eq!(judge(&wanted, answer, now), Err(IssuedError::Count { count }));
         }
         let early = "2023-11-24T12:00:00Z".parse().unwrap();
-        let refused = wanted.accept(vec![mine.der.clone()], early).unwrap_err();
+        let refused = judge(&wanted, vec![mine.der.clone()], early).unwrap_err();
         assert!(matches!(refused, IssuedError::NotYetValid { .. }) && refused.to_string().contains("clock"));
-        assert!(wanted.accept(vec![b"no certificate".to_vec()], now).is_err());
+        assert!(judge(&wanted, vec![b"no certificate".to_vec()], now).is_err());
+    }
+
+    #[test]
+    fn one_that_begins_within_a_quarter_of_an_hour_is_waited_for_and_no_later_one() {
+        let (ca, other) = (Ca::new("dmz", "frankfurt"), Ca::new("dmz", "frankfurt"));
+        let mine = ca.endpoint("lyon", "ct");
+        let begin = inspect::validity(&mine.der).unwrap().not_before;
+        let (key, endpoint) = (mine.key().public_key(), "lyon/ct".parse().unwrap());
+        let at = |early: i64, trust: &TrustBundle| {
+            let wanted = Wanted { key: &key, endpoint: &endpoint, region: None, trust };
+            judge(&wanted, vec![mine.der.clone()], begin - SignedDuration::from_secs(early))
+        };
+        assert!(matches!(at(0, &ca.bundle()), Ok(Accepted::Now(_))));
+        assert!(matches!(at(1, &ca.bundle()), Ok(Accepted::Later(_))));
+        assert!(matches!(at(15 * 60, &ca.bundle()), Ok(Accepted::Later(_))));
+        let refused = at(15 * 60 + 1, &ca.bundle()).unwrap_err();
+        assert!(matches!(refused, IssuedError::NotYetValid { .. }) && refused.may_pass());
+        // Nobody waits for what is not trusted.
+        assert_eq!(at(60, &other.bundle()), Err(IssuedError::Untrusted));
+        // Issued at 12:10 by one clock, taken at 12:00 by the other.
+        assert_eq!(ahead(begin, begin - SignedDuration::from_mins(5)), SignedDuration::from_mins(10));
     }
 }

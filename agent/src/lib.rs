@@ -30,6 +30,7 @@ pub mod metrics;
 pub mod offer;
 pub mod pair;
 pub mod passing;
+pub mod pending;
 pub mod renew;
 pub mod run;
 pub mod slot;

@@ -5,14 +5,17 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sallyport_agent::config::Config;
-use sallyport_agent::enrol::{Anchor, EnrolError, Enrolled, Enrolment, Present};
+use sallyport_agent::enrol::{Anchor, EnrolError, Enrolled, Enrolment, Present, Right};
 use sallyport_agent::est::Token;
 use sallyport_agent::material::Material;
+use sallyport_pki::bundle::TrustBundle;
 use sallyport_pki::key::PrivateKey;
 use sallyport_pki::profile::Profile;
 use support::*;
@@ -23,6 +26,8 @@ const TOKEN: &str = "Zx9-one-time-token";
 struct Place {
     region: Arc<Region>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// Whether the gateway takes the endpoint's certificate.
+    known: Arc<AtomicBool>,
     port: u16,
 }
 
@@ -57,6 +62,16 @@ impl Place {
         door: (PrivateKey, sallyport_pki::authority::Leaf),
         answer: impl Fn(&Region, &Asked) -> Answered + Send + 'static,
     ) -> Self {
+        let clients = region.authority.bundle();
+        Self::admitting(region, &clients, door, answer).await
+    }
+
+    async fn admitting(
+        region: Region,
+        clients: &TrustBundle,
+        door: (PrivateKey, sallyport_pki::authority::Leaf),
+        answer: impl Fn(&Region, &Asked) -> Answered + Send + 'static,
+    ) -> Self {
         for file in ["tls.crt", "tls.key", "ca.crt"] {
             std::fs::remove_file(region.path(file)).unwrap();
         }
@@ -67,8 +82,14 @@ impl Place {
             log.lock().unwrap().push(asked.clone());
             answer(&scripted.upgrade().unwrap(), &asked)
         };
-        let gateway = Gateway::start_est(&region.authority.bundle(), door, est, |_| Reply::Refuse(404, "")).await;
-        Self { region, asked, port: gateway.port }
+        let known = Arc::new(AtomicBool::new(true));
+        let knows = Arc::clone(&known);
+        let gateway = Gateway::start_est(clients, door, est, move |asked| match asked.uri().path() {
+            "/v1/preflight" if knows.load(SeqCst) => Reply::Json("{}".to_owned()),
+            _ => Reply::Refuse(403, "revoked"),
+        })
+        .await;
+        Self { region, asked, known, port: gateway.port }
     }
 
     fn config(&self) -> Config {
@@ -77,6 +98,11 @@ impl Place {
 
     fn fingerprint(&self) -> Anchor {
         Anchor::Fingerprint(self.region.authority.fingerprint().parse().unwrap())
+    }
+
+    fn given(&self) -> Anchor {
+        self.region.write("given.pem", &self.region.authority.certificate_pem());
+        Anchor::Trust(self.region.path("given.pem"))
     }
 
     fn enrolment(&self, anchor: Anchor) -> Enrolment {
@@ -90,7 +116,7 @@ impl Place {
     }
 
     async fn enrol(&self) -> Result<Enrolled, EnrolError> {
-        self.enrolment(self.fingerprint()).run(&surroundings()).await
+        self.enrolment(self.fingerprint()).run(&surroundings(), &|_| {}).await
     }
 
     /// Enrolling fails, says this, and leaves no file of the three.
@@ -154,7 +180,8 @@ async fn a_trust_file_is_believed_and_then_the_whole_bundle_is_kept() {
     place.region.write("given.pem", &place.region.authority.certificate_pem());
     // What an earlier region announced does not count against this one.
     place.region.write("trust.newest", "4711");
-    let enrolled = place.enrolment(Anchor::Trust(place.region.path("given.pem"))).run(&surroundings()).await.unwrap();
+    let enrolled =
+        place.enrolment(Anchor::Trust(place.region.path("given.pem"))).run(&surroundings(), &|_| {}).await.unwrap();
     assert_eq!(enrolled.authorities, 2);
     assert_eq!(place.operations(), ["cacerts", "simpleenroll"]);
     assert_eq!(Material::read(&place.config()).unwrap().trust, both);
@@ -163,7 +190,8 @@ async fn a_trust_file_is_believed_and_then_the_whole_bundle_is_kept() {
     // A file with another CA than the gateway's: nothing is sent.
     place.asked.lock().unwrap().clear();
     place.region.write("given.pem", &Region::new().authority.certificate_pem());
-    let error = place.enrolment(Anchor::Trust(place.region.path("given.pem"))).run(&surroundings()).await.unwrap_err();
+    let error =
+        place.enrolment(Anchor::Trust(place.region.path("given.pem"))).run(&surroundings(), &|_| {}).await.unwrap_err();
     assert!(error.to_string().contains("not certified by the CA that you named"), "{error}");
     assert!(place.operations().is_empty());
 }
@@ -172,7 +200,7 @@ async fn a_trust_file_is_believed_and_then_the_whole_bundle_is_kept() {
 async fn a_wrong_fingerprint_sends_no_token() {
     let place = Place::new().await;
     let anchor = Anchor::Fingerprint("ab".repeat(32).parse().unwrap());
-    let error = place.enrolment(anchor).run(&surroundings()).await.unwrap_err();
+    let error = place.enrolment(anchor).run(&surroundings(), &|_| {}).await.unwrap_err();
     let said = error.to_string();
     assert!(said.contains(&"ab".repeat(32)) && said.contains(&place.region.authority.fingerprint()), "{said}");
     assert!(said.contains("do not take it from this message"), "{said}");
@@ -291,7 +319,7 @@ async fn another_endpoints_valid_certificate_is_kept_unless_told() {
     assert!(place.operations().is_empty(), "the token was not spent");
 
     let told = Enrolment { present: Present::Replace, ..place.enrolment(place.fingerprint()) };
-    told.run(&surroundings()).await.unwrap();
+    told.run(&surroundings(), &|_| {}).await.unwrap();
     assert_eq!(Material::read(&place.config()).unwrap().endpoint, place.region.endpoint);
     // Our own is replaced without a question: a new token was asked for.
     place.enrol().await.unwrap();
@@ -303,7 +331,7 @@ async fn an_ended_certificate_of_another_endpoint_is_in_nobodys_way() {
     place.region.certificate(Profile::Endpoint("lyon/mr".parse().unwrap()), Duration::ZERO);
     place.region.write("ca.crt", &place.region.authority.certificate_pem());
     let later = at(|| Timestamp::now() + SignedDuration::from_secs(2));
-    place.enrolment(place.fingerprint()).run(&later).await.unwrap();
+    place.enrolment(place.fingerprint()).run(&later, &|_| {}).await.unwrap();
 }
 
 #[tokio::test]
@@ -318,7 +346,7 @@ async fn files_that_cannot_be_written_cost_no_token() {
             _ => config.trust = nowhere,
         }
         let enrolment = Enrolment { config, ..place.enrolment(place.fingerprint()) };
-        let said = enrolment.run(&surroundings()).await.unwrap_err().to_string();
+        let said = enrolment.run(&surroundings(), &|_| {}).await.unwrap_err().to_string();
         assert!(said.contains("nowhere/file") && said.contains("writable"), "{said}");
     }
     assert!(place.operations().is_empty());
@@ -344,17 +372,117 @@ async fn run_by_root_the_files_are_the_agents() {
 async fn a_wrong_clock_is_named() {
     let place = Place::new().await;
     let late = at(|| Timestamp::now() + SignedDuration::from_hours(24 * 400));
-    let error = place.enrolment(place.fingerprint()).run(&late).await.unwrap_err();
+    let error = place.enrolment(place.fingerprint()).run(&late, &|_| {}).await.unwrap_err();
     assert!(matches!(error, EnrolError::Clock { theirs: Some(_), .. }), "{error:?}");
     assert!(error.to_string().contains("NTP"), "{error}");
 
-    // A certificate that begins in this host's future, from a gateway that was verified.
-    let early = at(|| Timestamp::now() - SignedDuration::from_mins(10));
-    place.region.write("given.pem", &place.region.authority.certificate_pem());
-    let anchor = Anchor::Trust(place.region.path("given.pem"));
-    let error = place.enrolment(anchor).run(&early).await.unwrap_err();
-    assert!(error.to_string().contains("clock"), "{error}");
+    place.asked.lock().unwrap().clear();
+    // A certificate that begins in this host's far future, from a gateway that was verified.
+    let early = at(|| Timestamp::now() - SignedDuration::from_mins(30));
+    let error = place.enrolment(place.given()).run(&early, &|_| {}).await.unwrap_err();
+    assert!(matches!(error, EnrolError::Kept { .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(["clock", "NTP", "tls.key.pending", "same command again"].iter().all(|w| said.contains(w)), "{said}");
     assert!(!exists(&place.region.path("tls.crt")));
+    assert_eq!(place.operations(), ["cacerts", "simpleenroll"]);
+
+    // With the clock set right the same certificate is put in use, and the token, which is used up, is not needed.
+    let enrolled = place.enrolment(place.given()).run(&surroundings(), &|_| {}).await.unwrap();
+    assert_eq!(enrolled.right, Right::Earlier);
+    assert!(enrolled.to_string().contains("token was not sent"), "{enrolled}");
+    assert_eq!(place.operations(), ["cacerts", "simpleenroll", "cacerts"]);
+    assert_eq!(Material::read(&place.config()).unwrap().endpoint, place.region.endpoint);
+    assert!(!exists(&place.region.path("tls.key.pending")));
+}
+
+/// The operator's clock is twelve minutes ahead, so that the certificate begins in seven.
+#[tokio::test]
+async fn a_certificate_that_begins_soon_is_waited_for() {
+    const LATE: i64 = 12 * 60 + 30;
+    let place = Place::new().await;
+    let clock = Arc::new(AtomicI64::new(LATE));
+    let behind = Arc::clone(&clock);
+    let host = at(move || Timestamp::now() - SignedDuration::from_secs(behind.load(SeqCst)));
+    let (said, kept) = (Mutex::new(Vec::new()), place.region.path("tls.key.pending"));
+    let enrolled = place
+        .enrolment(place.given())
+        .run(&host, &|waiting| {
+            // Whatever happens while it waits, the certificate is on disk; the clock then goes on, or is set.
+            said.lock().unwrap().push((waiting.to_string(), std::fs::read_to_string(&kept).unwrap()));
+            assert!(!exists(&place.region.path("tls.crt")));
+            clock.store(LATE - 8 * 60, SeqCst);
+        })
+        .await
+        .unwrap();
+    assert_eq!(enrolled.right, Right::Token);
+    let [(said, kept)] = &said.into_inner().unwrap()[..] else { panic!("told once") };
+    assert!(said.contains("12 min") && said.contains("ahead") && said.contains("NTP"), "{said}");
+    assert!(kept.contains("BEGIN CERTIFICATE"));
+    assert_eq!(place.operations(), ["cacerts", "simpleenroll"]);
+    Material::read(&place.config()).unwrap();
+}
+
+/// The certificate was issued and the answer got lost: an operator that knows the key can give it again.
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_with_the_same_key() {
+    let times = AtomicI64::new(0);
+    let place = Place::enrolling(move |region, asked| match times.fetch_add(1, SeqCst) {
+        0 => Answered::raw("text/html", b"<html>"),
+        _ => Answered::leaf(&region.issue(&region.authority, &asked.csr, 90 * DAY)),
+    })
+    .await;
+    place.refuses(&["text/html"]).await;
+    let pending = place.region.path("tls.key.pending");
+    assert_eq!(std::fs::metadata(&pending).unwrap().permissions().mode() & 0o777, 0o600);
+    place.enrol().await.unwrap();
+    assert!(!exists(&pending));
+    let keys: Vec<_> =
+        place.asked.lock().unwrap().iter().filter(|asked| asked.operation == "simpleenroll").map(key).collect();
+    assert_eq!((keys.len(), &keys[0]), (2, &keys[1]));
+
+    // Another enrolment has another key.
+    place.enrol().await.unwrap();
+    assert_ne!(place.asked.lock().unwrap().last().map(key), keys.last().cloned());
+}
+
+fn key(asked: &Asked) -> sallyport_pki::key::PublicKey {
+    sallyport_pki::csr::public_key(&asked.csr).unwrap()
+}
+
+/// It was issued to an earlier run, and revoked before this one.
+#[tokio::test]
+async fn a_kept_certificate_that_the_gateway_does_not_take_gives_way_to_the_token() {
+    let place = Place::new().await;
+    let early = at(|| Timestamp::now() - SignedDuration::from_mins(30));
+    place.enrolment(place.given()).run(&early, &|_| {}).await.unwrap_err();
+    place.known.store(false, SeqCst);
+    let enrolled = place.enrolment(place.given()).run(&surroundings(), &|_| {}).await.unwrap();
+    assert_eq!(enrolled.right, Right::Token);
+    assert_eq!(place.operations(), ["cacerts", "simpleenroll", "cacerts", "simpleenroll"]);
+    assert!(!exists(&place.region.path("tls.key.pending")));
+}
+
+/// The gateway does not know the new CA yet, which signs already: the token is used up, the certificate is not.
+#[tokio::test]
+async fn a_certificate_of_a_ca_that_is_not_yet_trusted_is_kept() {
+    let region = Region::new();
+    let (second, _) = region.generation(2);
+    let both = region.authority.bundle().union(&second.bundle());
+    let (asks, door) = (AtomicI64::new(0), region.door(HOST));
+    let clients = both.clone();
+    let place = Place::admitting(region, &clients, door, move |region, asked| match asked.operation.as_str() {
+        "cacerts" if asks.fetch_add(1, SeqCst) == 0 => Answered::bundle(&region.authority.bundle()),
+        "cacerts" => Answered::bundle(&both),
+        _ => Answered::leaf(&region.issue(&second, &asked.csr, 90 * DAY)),
+    })
+    .await;
+    let error = place.enrolment(place.given()).run(&surroundings(), &|_| {}).await.unwrap_err();
+    assert!(matches!(error, EnrolError::Kept { .. }), "{error:?}");
+    assert!(!exists(&place.region.path("tls.crt")));
+    let enrolled = place.enrolment(place.given()).run(&surroundings(), &|_| {}).await.unwrap();
+    assert_eq!((enrolled.right, enrolled.authorities), (Right::Earlier, 2));
+    assert_eq!(place.operations(), ["cacerts", "simpleenroll", "cacerts"]);
+    Material::read(&place.config()).unwrap();
 }
 
 #[tokio::test]
@@ -363,12 +491,12 @@ async fn a_gateway_that_is_not_there_is_told_apart() {
     let mut config = place.config();
     config.gateway.host = "nowhere.example".to_owned();
     let nameless = Enrolment { config, ..place.enrolment(place.fingerprint()) };
-    let said = nameless.run(&surroundings()).await.unwrap_err().to_string();
+    let said = nameless.run(&surroundings(), &|_| {}).await.unwrap_err().to_string();
     assert!(said.contains("gateway.address"), "{said}");
     let mut config = place.config();
     config.gateway.port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let closed = Enrolment { config, ..place.enrolment(place.fingerprint()) };
-    let said = closed.run(&surroundings()).await.unwrap_err().to_string();
+    let said = closed.run(&surroundings(), &|_| {}).await.unwrap_err().to_string();
     assert!(said.contains("firewall"), "{said}");
 }
 

@@ -5,17 +5,22 @@
 
 mod support;
 
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use sallyport_agent::config::Config;
 use sallyport_agent::handler::Site;
 use sallyport_agent::metrics::Metrics;
 use sallyport_agent::renew::{Pace, keep};
 use sallyport_agent::run::{RunError, run};
+use sallyport_agent::surroundings::Surroundings;
+use sallyport_pki::announcement::TrustAnnouncement;
 use sallyport_pki::authority::Leaf;
 use sallyport_pki::bundle::TrustBundle;
-use sallyport_pki::key::PrivateKey;
+use sallyport_pki::key::{PrivateKey, PublicKey};
 use sallyport_pki::profile::Profile;
 use sallyport_pki::reenrol;
 use sallyport_pki::renewal::{self, NotProven};
@@ -30,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Certificates begin five minutes back, so one of a minute is six minutes long and past two thirds of its life.
 const DUE: Duration = Duration::from_secs(60);
+const PENDING: &str = "tls.key.pending";
 const SOON: Duration = Duration::from_secs(20);
 
 type Log = Arc<Mutex<Vec<Asked>>>;
@@ -100,9 +106,13 @@ struct Renewal {
 
 impl Renewal {
     fn start(config: Config) -> Self {
+        Self::start_in(config, surroundings())
+    }
+
+    fn start_in(config: Config, surroundings: Surroundings) -> Self {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry, &Readiness::new());
-        let site = Arc::new(Site::open(config, surroundings(), metrics).unwrap());
+        let site = Arc::new(Site::open(config, surroundings, metrics).unwrap());
         let stop = CancellationToken::new();
         let pace = Pace { first: Duration::from_millis(10), longest: Duration::from_millis(40) };
         let task = tokio::spawn(keep(Arc::clone(&site), pace, stop.clone()));
@@ -252,8 +262,129 @@ async fn a_gateway_that_is_not_ready_is_asked_again() {
     let renewal = Renewal::start(region.config(gateway.port, 1));
     renewal.counts("renewed", 1).await;
     assert_eq!(renewal.counted("refused"), 3);
-    let keys: std::collections::BTreeSet<_> = log.lock().unwrap().iter().map(|asked| asked.csr.clone()).collect();
-    assert_eq!(keys.len(), 4, "a new key each time");
+    // One key until a certificate of it is in use: an answer that got lost could be given again.
+    let keys: Vec<_> = log.lock().unwrap().iter().map(key).collect();
+    assert_eq!(keys, vec![keys[0].clone(); 4]);
+    assert_eq!(sallyport_pki::inspect::public_key(&on_disk(&region)).unwrap(), keys[0]);
+    assert!(!exists(&region.path(PENDING)));
+
+    // The next certificate has another one.
+    region.renew(DUE);
+    renewal.site.reload();
+    renewal.counts("renewed", 2).await;
+    assert_ne!(log.lock().unwrap().last().map(key), Some(keys[0].clone()));
+    renewal.ends().await;
+}
+
+fn key(asked: &Asked) -> PublicKey {
+    sallyport_pki::csr::public_key(&asked.csr).unwrap()
+}
+
+/// By the operator's clock it is ten minutes later: what it issues begins in five. The present certificate ends before.
+#[tokio::test]
+async fn a_certificate_that_begins_soon_is_kept_and_put_in_use_then() {
+    let region = Arc::new(Region::new());
+    region.renew(DUE);
+    let old = on_disk(&region);
+    let (gateway, log) = of_one_authority(&region, |region, asked| {
+        let theirs = Timestamp::now() + SignedDuration::from_mins(10);
+        Answered::leaf(&region.issue_at(&region.authority, &asked.csr, 90 * DAY, theirs))
+    })
+    .await;
+    let ahead = Arc::new(AtomicI64::new(0));
+    let clock = Arc::clone(&ahead);
+    let surroundings = at(move || Timestamp::now() + SignedDuration::from_secs(clock.load(SeqCst)));
+    let renewal = Renewal::start_in(region.config(gateway.port, 1), surroundings.clone());
+    renewal.counts("beginsLater", 1).await;
+    assert_eq!((on_disk(&region), renewal.leaf()), (old.clone(), old.clone()));
+    assert!(std::fs::read_to_string(region.path(PENDING)).unwrap().contains("BEGIN CERTIFICATE"));
+    renewal.ends().await;
+
+    // After a restart it is still there, and at the end of the old one.
+    let renewal = Renewal::start_in(region.config(gateway.port, 1), surroundings);
+    renewal.counts("beginsLater", 1).await;
+    assert_eq!(renewal.leaf(), old);
+    ahead.store(6 * 60, SeqCst);
+    // It looks at the clock every minute, and when it is told something.
+    renewal.site.take_trust(&region.announce(1, &region.authority.bundle(), &region.authority)).unwrap();
+    renewal.counts("renewed", 1).await;
+    let new = on_disk(&region);
+    assert_eq!(renewal.leaf(), new);
+    assert_eq!(sallyport_pki::inspect::public_key(&new).unwrap(), key(&log.lock().unwrap()[0]));
+    assert_eq!(log.lock().unwrap().len(), 1);
+    assert!(!exists(&region.path(PENDING)));
+    renewal.ends().await;
+}
+
+/// The region issues from a CA that this agent does not trust yet: the certificate is not thrown away, and no more are
+/// asked for meanwhile.
+#[tokio::test]
+async fn a_certificate_of_a_ca_that_is_trusted_later_is_put_in_use_then() {
+    let region = Arc::new(Region::new());
+    region.renew(DUE);
+    let old = on_disk(&region);
+    let (second, _) = region.generation(2);
+    let second = Arc::new(second);
+    let issuer = Arc::clone(&second);
+    let (gateway, log) =
+        of_one_authority(&region, move |region, asked| Answered::leaf(&region.issue(&issuer, &asked.csr, 90 * DAY)))
+            .await;
+    let renewal = Renewal::start(region.config(gateway.port, 1));
+    renewal.counts("wrongAnswer", 4).await;
+    assert_eq!((log.lock().unwrap().len(), on_disk(&region)), (1, old));
+    let both = region.authority.bundle().union(&second.bundle());
+    renewal.site.take_trust(&region.announce(1, &both, &second)).unwrap();
+    renewal.counts("renewed", 1).await;
+    assert_eq!(second.bundle().issuer_of(&on_disk(&region)), Some(second.fingerprint()));
+    assert_eq!((log.lock().unwrap().len(), renewal.leaf()), (1, on_disk(&region)));
+    renewal.ends().await;
+}
+
+/// What another CA signs than the trusted ones could not be used, so nobody is asked for it.
+#[tokio::test]
+async fn while_the_announced_issuer_is_not_trusted_nothing_is_asked() {
+    let region = Arc::new(Region::new());
+    let (second, _) = region.generation(2);
+    let both = region.authority.bundle().union(&second.bundle());
+    let (gateway, log) = of_one_authority(&region, renewed).await;
+    let renewal = Renewal::start(region.config(gateway.port, 1));
+    let announcement = region.announcement(1, &both, &second);
+    let announcement =
+        Announcement(TrustAnnouncement { renew_within_seconds: 10_000_000, issued_at_ms: now_ms(), ..announcement.0 });
+    renewal.site.take_trust(&announcement.by(&region.signer)).unwrap();
+    // Somebody puts the old trust file back, and a certificate that is due.
+    region.write("ca.crt", &region.authority.certificate_pem());
+    region.renew(DUE);
+    renewal.site.reload();
+    renewal.counts("issuerNotTrusted", 2).await;
+    assert!(log.lock().unwrap().is_empty() && !exists(&region.path(PENDING)));
+    region.write("ca.crt", &both.to_pem());
+    renewal.site.reload();
+    renewal.counts("renewed", 1).await;
+    renewal.ends().await;
+}
+
+fn now_ms() -> u64 {
+    Timestamp::now().as_millisecond().try_into().unwrap()
+}
+
+/// Killed, or out of disk, after the answer was kept and before the files were replaced.
+#[tokio::test]
+async fn an_answer_that_could_not_be_put_in_place_is_not_asked_for_again() {
+    let region = Arc::new(Region::new());
+    region.renew(DUE);
+    let (gateway, log) = of_one_authority(&region, |region, asked| {
+        // A folder in the place of the file that the certificate is replaced through.
+        std::fs::create_dir(region.path("tls.crt.next")).unwrap();
+        renewed(region, asked)
+    })
+    .await;
+    let renewal = Renewal::start(region.config(gateway.port, 1));
+    renewal.counts("failed", 2).await;
+    std::fs::remove_dir(region.path("tls.crt.next")).unwrap();
+    renewal.counts("renewed", 1).await;
+    assert_eq!(log.lock().unwrap().len(), 1);
+    assert_eq!(renewal.leaf(), on_disk(&region));
     renewal.ends().await;
 }
 

@@ -6,31 +6,40 @@
 //!  --fingerprint ─▶ bootstrap (unverified) ───┴▶ trust ─▶ cacerts ─▶ simpleenroll ─▶ looked at ─▶ trust, key, certificate
 //! ```
 //!
-//! Nothing is written before everything was looked at, and no token is spent before the files are known to be writable.
+//! Of the three files nothing is written before everything was looked at, and no token is spent before they are known to
+//! be writable. The key is kept before the token is sent, and a certificate that cannot be used yet with it
+//! ([`crate::pending`]): the same command, given again, goes on from there.
 
 mod advice;
 mod bootstrap;
+mod door;
+mod error;
 pub mod token;
+mod told;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use sallyport_core::name::{EndpointId, RegionId};
-use sallyport_pki::bundle::{BundleError, TrustBundle};
-use sallyport_pki::key::{KeyAlgorithm, KeyError, PrivateKey};
-use sallyport_pki::{csr, pem};
+use sallyport_core::name::EndpointId;
+use sallyport_pki::bundle::TrustBundle;
+use sallyport_pki::key::PrivateKey;
+use sallyport_pki::pem;
 use sallyport_runtime::files::{FileError, read_trust_bundle, write_atomic};
-use sallyport_runtime::tls::{self, KeyMaterial, TlsError};
+use sallyport_runtime::tls::{self, KeyMaterial};
 
 pub use bootstrap::Fingerprint;
+pub use error::EnrolError;
+pub use told::{Enrolled, Right, Waiting};
+
+use door::{Door, begins};
 
 use crate::config::Config;
 use crate::dial;
 use crate::est::{self, EstError, Question, Token};
-use crate::issued::{Issued, IssuedError, Wanted};
+use crate::issued::{Issued, Wanted};
 use crate::material::{ALPN, Material};
-use crate::pair::{self, NotWritable, Pair};
+use crate::pair::{self, Pair};
+use crate::pending::Pending;
 use crate::surroundings::Surroundings;
 use crate::trust;
 
@@ -67,30 +76,17 @@ pub struct Enrolment {
     pub present: Present,
 }
 
-/// What was done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Enrolled {
-    /// Which endpoint.
-    pub endpoint: EndpointId,
-    /// Of which region.
-    pub region: RegionId,
-    /// End of the certificate.
-    pub not_after: Timestamp,
-    /// How many CAs are trusted.
-    pub authorities: usize,
-    /// Where key, certificate and trust are.
-    pub files: [PathBuf; 3],
-    /// Whether the agent renews it by itself.
-    pub renew: bool,
-}
-
 impl Enrolment {
-    /// Enrols.
+    /// Enrols. What takes long is told to `tell`.
     ///
     /// # Errors
     /// See [`EnrolError`]; the files are then as they were, but for a failure while they are being written, after which
     /// the old pair or the new one is whole.
-    pub async fn run(self, surroundings: &Surroundings) -> Result<Enrolled, EnrolError> {
+    pub async fn run(
+        self,
+        surroundings: &Surroundings,
+        tell: &(dyn Fn(&Waiting) + Sync),
+    ) -> Result<Enrolled, EnrolError> {
         let Self { config, endpoint, token, anchor, present } = self;
         let pair = Pair { certificate: &config.certificate, key: &config.key };
         pair.is_writable()?;
@@ -99,6 +95,8 @@ impl Enrolment {
         if present == Present::Keep {
             nobody_else_is_here(&config, &endpoint, surroundings.now())?;
         }
+        let in_use = Material::read(&config).ok().map(|present| present.key.public_key());
+        let mut pending = Pending::open(&config.key, &endpoint, in_use.as_ref())?;
 
         let gateway = &config.gateway;
         let anchor = match anchor {
@@ -111,21 +109,26 @@ impl Enrolment {
         let bundle = answer.certificates.iter().map(|der| pem::certificate(der)).collect::<String>();
         let bundle = TrustBundle::from_pem(&bundle).map_err(EnrolError::Authority)?;
 
-        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256)?;
-        let csr = csr::request(&key)?;
-        let stream = dial::connect(gateway, surroundings, &verified).await.map_err(EstError::from)?;
-        let question = Question::Enrol { endpoint: &endpoint, token: &token, csr: &csr };
-        let answer = est::ask(stream, &gateway.host, question).await?;
-        let public = key.public_key();
-        let wanted = Wanted { key: &public, endpoint: &endpoint, region: None, trust: &bundle };
-        let issued = wanted.accept(answer.certificates, surroundings.now())?;
-        write(&config, &bundle, &key, &issued)?;
+        let key = pending.key().public_key();
+        let wanted = Wanted { key: &key, endpoint: &endpoint, region: None, trust: &bundle };
+        let door = Door { gateway, surroundings, verified: &verified };
+        let (right, leaf) = match door.kept(&pending, &wanted).await {
+            Some(leaf) => (Right::Earlier, leaf),
+            None => (Right::Token, door.ask(&mut pending, &wanted, &token).await?),
+        };
+        let issued = begins(&wanted, &leaf, surroundings, tell).await;
+        let issued = issued.map_err(|error| EnrolError::of_issued(error, &pending))?;
+        write(&config, &bundle, pending.key(), &issued)?;
+        if let Err(error) = pending.forget() {
+            tracing::warn!(%error, "what the enrolment was made from is left behind");
+        }
         Ok(Enrolled {
             endpoint,
             region: issued.region,
             not_after: issued.validity.not_after,
             authorities: bundle.len(),
             files: [config.key, config.certificate, config.trust],
+            right,
             renew: config.renew,
         })
     }
@@ -172,99 +175,4 @@ fn belongs_to_its_folders_owner(path: &Path) -> Result<(), FileError> {
         }
     };
     give().map_err(|source| FileError::Io { path: path.to_owned(), step: "give to its folder's owner", source })
-}
-
-impl fmt::Display for Enrolled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { endpoint, region, not_after, authorities, files, renew } = self;
-        let [key, certificate, trust] = files.each_ref().map(|path| path.display());
-        writeln!(f, "enrolled endpoint {endpoint} of region {region}, until {not_after}")?;
-        writeln!(f, "  key          {key} (made here, 0600; it never left this host)")?;
-        writeln!(f, "  certificate  {certificate}")?;
-        writeln!(f, "  trust        {trust} ({authorities} certificate authorities)")?;
-        writeln!(f, "the token is used up")?;
-        if *renew {
-            writeln!(f, "the agent renews the certificate by itself at two thirds of its life")?;
-        } else {
-            writeln!(f, "`renew: false` is configured: somebody has to replace the certificate before it ends")?;
-        }
-        writeln!(f, "next: sallyport-agent check && systemctl enable --now sallyport-agent")
-    }
-}
-
-/// Why nothing was enrolled, with what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum EnrolError {
-    /// The gateway's CA certificates are none.
-    #[error("the gateway's CA certificates cannot be used; tell the vendor")]
-    Authority(#[source] BundleError),
-    /// The gateway's certificate is not valid by this clock.
-    #[error("the gateway's certificate is not valid now: {}", advice::clock(*now, *theirs))]
-    Clock {
-        /// Our clock.
-        now: Timestamp,
-        /// Its clock, if it told.
-        theirs: Option<Timestamp>,
-    },
-    /// The gateway, or the way to it.
-    #[error("{}", advice::on(error))]
-    Est {
-        /// What failed, with its causes in the message.
-        error: EstError,
-    },
-    /// A file in the way.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The gateway has no such CA.
-    #[error("{}", advice::fingerprint(wanted, found))]
-    Fingerprint {
-        /// What was asked for.
-        wanted: Fingerprint,
-        /// What the gateway has.
-        found: Vec<String>,
-    },
-    /// The gateway that answered was certified by somebody else.
-    #[error(
-        "the server has the CA certificate {wanted}, but showed another one's: {shown} ({error}). A firewall or proxy that opens TLS stands between, or the region is changing its CA: ask the vendor for the fingerprint of the CA that issues now"
-    )]
-    ForeignServer {
-        /// What it showed.
-        shown: String,
-        /// The CA that was asked for.
-        wanted: Fingerprint,
-        /// What is wrong with it.
-        error: rustls::Error,
-    },
-    /// Not what was asked for.
-    #[error(transparent)]
-    Issued(#[from] IssuedError),
-    /// The crypto library.
-    #[error("no key could be made")]
-    Key(#[from] KeyError),
-    /// The result could not be kept, so nothing was asked.
-    #[error(transparent)]
-    NotWritable(#[from] NotWritable),
-    /// Another endpoint lives here.
-    #[error(
-        "{path} is the certificate of endpoint {present}, valid until {until}; to make this agent endpoint {endpoint} instead, add --replace", path = path.display()
-    )]
-    Occupied {
-        /// The certificate's file.
-        path: PathBuf,
-        /// Whose it is.
-        present: Box<EndpointId>,
-        /// Its end.
-        until: Timestamp,
-        /// Who was to be enrolled.
-        endpoint: Box<EndpointId>,
-    },
-    /// See [`TlsError`].
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-}
-
-impl From<EstError> for EnrolError {
-    fn from(error: EstError) -> Self {
-        Self::Est { error }
-    }
 }

@@ -127,6 +127,11 @@ impl Course {
         wait
     }
 
+    /// A certificate was issued that begins then: asking again would only bring another.
+    pub fn waits(&mut self, until: Timestamp) {
+        self.not_before = Some(until);
+    }
+
     /// The gateway said that this certificate is delivered by other means.
     pub fn left_to_others(&mut self) {
         self.theirs = true;

@@ -147,7 +147,23 @@ impl Region {
         self.issue_to(authority, &self.endpoint, csr, lifetime)
     }
 
+    /// The same by an operator whose clock says something else.
+    pub fn issue_at(&self, authority: &Authority, csr: &[u8], lifetime: Duration, now: Timestamp) -> Leaf {
+        self.issue_to_at(authority, &self.endpoint, csr, lifetime, now)
+    }
+
     pub fn issue_to(&self, authority: &Authority, endpoint: &EndpointId, csr: &[u8], lifetime: Duration) -> Leaf {
+        self.issue_to_at(authority, endpoint, csr, lifetime, Timestamp::now())
+    }
+
+    fn issue_to_at(
+        &self,
+        authority: &Authority,
+        endpoint: &EndpointId,
+        csr: &[u8],
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Leaf {
         let request = LeafRequest {
             region: self.id.clone(),
             profile: Profile::Endpoint(endpoint.clone()),
@@ -155,7 +171,7 @@ impl Region {
             lifetime,
             serial: serial(),
         };
-        authority.issue(&request, Timestamp::now()).unwrap()
+        authority.issue(&request, now).unwrap()
     }
 
     pub fn sign(&self, offer: &Offer) -> Bytes {
