@@ -1,12 +1,12 @@
 //! Writing what a region is made of. Silent when everything is as it should be; never touches what is not ours.
 
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, Preconditions};
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::labels::{self, Owner};
 use sallyport_plan::objects::{self, Child};
 use sallyport_plan::status::Trouble;
 use sallyport_plan::{drift, names};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{Error, found};
@@ -14,6 +14,41 @@ use crate::kinds::Kind;
 
 /// Brings one child about. Nothing is written when it is as it should be.
 pub async fn child(ctx: &Context, kind: Kind, namespace: &str, owner: &Owner, child: &Child) -> Result<(), Error> {
+    bring_about(ctx, kind, namespace, child, |metadata| labels::is_controlled_by(metadata, &owner.uid)).await
+}
+
+/// Brings an object about that has no owner, because it outlives the object that it is for. One that an older operator
+/// gave an owner loses that.
+pub async fn ownerless(
+    ctx: &Context,
+    kind: Kind,
+    namespace: &str,
+    child: &Child,
+    is_ours: impl Fn(&ObjectMeta) -> bool,
+) -> Result<(), Error> {
+    let key = ObjectKey::new(namespace, &child.name);
+    bring_about(ctx, kind, namespace, child, is_ours).await?;
+    let Some(object) = ctx.world.child(child.kind, &key) else { return Ok(()) };
+    if object.metadata.owner_references.as_ref().is_none_or(Vec::is_empty) {
+        return Ok(());
+    }
+    tracing::info!(kind = child.kind.label(), object = %key, "taking its owner away");
+    ctx.metrics.writes.with_label_values(&[child.kind.label(), "correct"]).inc();
+    let parameters = PatchParams { field_manager: Some(kind.manager()), ..PatchParams::default() };
+    let nobody = Patch::Merge(json!({ "metadata": { "ownerReferences": null } }));
+    let patched = api(ctx, child.kind, namespace).patch(&child.name, &parameters, &nobody).await;
+    let what = format!("take the owner of {} {key} away", child.kind.label());
+    remember(ctx, child.kind, patched.map_err(Error::api(what))?);
+    Ok(())
+}
+
+async fn bring_about(
+    ctx: &Context,
+    kind: Kind,
+    namespace: &str,
+    child: &Child,
+    is_ours: impl Fn(&ObjectMeta) -> bool,
+) -> Result<(), Error> {
     let api = api(ctx, child.kind, namespace);
     let key = ObjectKey::new(namespace, &child.name);
     let cached = ctx.world.child(child.kind, &key);
@@ -22,14 +57,14 @@ pub async fn child(ctx: &Context, kind: Kind, namespace: &str, owner: &Owner, ch
         Some(object) => Some((*object).clone()),
         None => found(api.get(&child.name).await).map_err(Error::api(format!("read {} {key}", child.kind.label())))?,
     };
-    if observed.as_ref().is_some_and(|object| !labels::is_controlled_by(&object.metadata, &owner.uid)) {
+    if observed.as_ref().is_some_and(|object| !is_ours(&object.metadata)) {
         return Err(foreign(child.kind, &key));
     }
     let covered = |object: &DynamicObject| drift::covers(&child.object, &value(object, &child.object));
     if observed.as_ref().is_some_and(covered) {
         return Ok(());
     }
-    tracing::info!(kind = child.kind.label(), object = %key, owner = owner.name, "applying");
+    tracing::info!(kind = child.kind.label(), object = %key, "applying");
     ctx.metrics.writes.with_label_values(&[child.kind.label(), "apply"]).inc();
     let parameters = PatchParams::apply(&kind.manager()).force();
     let applied = api.patch(&child.name, &parameters, &Patch::Apply(&child.object)).await;

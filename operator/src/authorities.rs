@@ -10,6 +10,7 @@ use sallyport_core::name::RegionId;
 use sallyport_pki::authority::{Authority, IssueError, Leaf, LeafRequest, Serial};
 use sallyport_pki::key::{KeyAlgorithm, KeyError, PrivateKey, PublicKey};
 use sallyport_pki::profile::Profile;
+use sallyport_plan::authority::denied::Denied;
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_runtime::tls::KeyMaterial;
 
@@ -40,10 +41,33 @@ pub struct Signer {
     pub generations: BTreeMap<String, u32>,
     /// Certificates are renewed, spread over this time, after a new generation began to sign.
     pub renew_within: Duration,
-    /// The revocation lists, one for each generation that is trusted.
+    /// The revocation lists, at most one for each generation that is trusted.
     pub lists: Vec<List>,
+    /// What is revoked and on no list, because nobody can sign that.
+    pub denied: DenyList,
+    /// Whether all of this is what peers are to go by.
+    pub standing: Standing,
     /// Another one whenever anything above is another; never two of one process alike. Compare by this.
     pub version: u64,
+}
+
+/// Whether what is known of a CA is all there is to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is.
+    Settled,
+    /// More is published than status and Secret know, and a person has not decided yet what that is
+    /// ([`sallyport_plan::status::Trouble::AuthorityRestored`]). What is known is enforced, and nobody new is vouched for.
+    Undecided,
+}
+
+/// Certificates that are revoked and on no list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DenyList {
+    /// All: what gateways are told.
+    pub all: BTreeSet<Denied>,
+    /// Those that the ConfigMap remembers: none of them can be forgotten.
+    pub remembered: BTreeSet<Denied>,
 }
 
 /// The generation that signs.
@@ -78,6 +102,11 @@ impl Authorities {
     /// A CA, if anybody is to trust it. It may not be able to sign ([`Signer::issuing`]).
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<Signer>> {
         self.signers.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Whether this process has published all there is to know of a CA.
+    pub(crate) fn is_settled(&self, key: &ObjectKey) -> bool {
+        self.get(key).is_some_and(|signer| signer.standing == Standing::Settled)
     }
 
     /// What there is to know of a CA now; `true` when that is news. `signer.version` is given here.
@@ -152,7 +181,25 @@ impl Signer {
         self.issuing.as_ref().ok_or(MakeError::NoKey)
     }
 
-    /// A certificate for somebody else's key.
+    /// Whether it vouches for anybody new.
+    ///
+    /// # Errors
+    /// [`MakeError::NoKey`], [`MakeError::Undecided`].
+    pub fn vouches(&self) -> Result<(), MakeError> {
+        match self.standing {
+            Standing::Settled => self.issuing().map(drop),
+            Standing::Undecided => Err(MakeError::Undecided),
+        }
+    }
+
+    /// Whether a certificate is on a list, or denied, where it cannot be forgotten.
+    pub fn revokes(&self, serial: &str) -> bool {
+        self.lists.iter().any(|list| list.serials.contains(serial))
+            || self.denied.remembered.iter().any(|denied| denied.serial == serial)
+    }
+
+    /// A certificate for somebody else's key. While a person has yet to decide whom to trust, only the operator itself
+    /// gets one, so that what is known goes on being enforced.
     pub fn sign(
         &self,
         region: &RegionId,
@@ -161,6 +208,9 @@ impl Signer {
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<Leaf, MakeError> {
+        if !matches!(profile, Profile::ConfigSigner | Profile::Operator) {
+            self.vouches()?;
+        }
         let request = LeafRequest { region: region.clone(), profile, public_key, lifetime, serial: serial() };
         Ok(self.issuing()?.authority.issue(&request, now)?)
     }
@@ -182,9 +232,9 @@ impl Signer {
     fn is_same(&self, other: &Self) -> bool {
         let outline = |s: &Self| {
             let signs = s.issuing.as_ref().map(|issuing| (issuing.fingerprint.clone(), issuing.since));
-            (signs, s.trust.clone(), s.sequence, s.generations.clone(), s.renew_within)
+            (signs, s.trust.clone(), s.sequence, s.generations.clone(), s.renew_within, s.standing)
         };
-        outline(self) == outline(other) && self.lists == other.lists
+        outline(self) == outline(other) && self.lists == other.lists && self.denied == other.denied
     }
 
     /// A CA of one generation, with no revocation list.
@@ -199,6 +249,8 @@ impl Signer {
             generations: BTreeMap::from([(issuing.fingerprint.clone(), issuing.number)]),
             renew_within: Duration::from_secs(86_400),
             lists: Vec::new(),
+            denied: DenyList::default(),
+            standing: Standing::Settled,
             version: 1,
             issuing: Some(issuing),
         }
@@ -245,6 +297,9 @@ pub enum MakeError {
     /// The CA's own key is lost.
     #[error("the certificate authority has no key to sign with")]
     NoKey,
+    /// A person has to decide first whom to trust.
+    #[error("more is published than the certificate authority knows, and that has to be decided first")]
+    Undecided,
 }
 
 #[cfg(test)]
@@ -310,7 +365,9 @@ mod tests {
             der: vec![1],
         };
         type Change = fn(&mut Signer, &List);
-        let changes: [Change; 6] = [
+        let changes: [Change; 8] = [
+            |s, _| s.standing = Standing::Undecided,
+            |s, _| s.denied.all.extend([denied()]),
             |s, _| s.issuing = None,
             |s, _| s.trust.push('x'),
             |s, _| s.sequence += 1,
@@ -328,6 +385,31 @@ mod tests {
         let before = version();
         assert!(authorities.remove(&key) && authorities.put(&key, signer));
         assert!(version() > before);
+    }
+
+    fn denied() -> Denied {
+        Denied { issuer: "ab".repeat(32), serial: "4a".into(), not_after: Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn what_is_denied_counts_as_revoked_once_it_is_remembered() {
+        let mut signer = signer();
+        signer.denied.all.insert(denied());
+        assert!(!signer.revokes("4a"));
+        signer.denied.remembered.insert(denied());
+        assert!(signer.revokes("4a") && !signer.revokes("4b"));
+    }
+
+    /// What was restored from an older backup may name an older generation as the one that signs.
+    #[test]
+    fn while_it_is_undecided_whom_to_trust_only_the_operator_itself_is_vouched_for() {
+        let signer = Signer { standing: Standing::Undecided, ..signer() };
+        let (region, now) = (RegionId::parse("dmz", "eu").unwrap(), Timestamp::now());
+        for own in [Profile::Operator, Profile::ConfigSigner] {
+            assert!(signer.issue(&region, own, Duration::from_secs(3600), now).is_ok());
+        }
+        let endpoint = Profile::Endpoint(EndpointId::parse("lyon", "agent").unwrap());
+        assert!(matches!(signer.issue(&region, endpoint, YEAR, now), Err(MakeError::Undecided)));
     }
 
     #[test]

@@ -127,6 +127,17 @@ fn context(flags: Run, client: Client, metrics: Metrics, fence: Fence) -> Shared
     })
 }
 
+/// What every reconcile has at hand, of a process that leads and sees nothing. Must be called within a runtime.
+#[cfg(test)]
+pub(crate) fn idle() -> Shared {
+    use clap::Parser as _;
+    let arguments = ["sallyport-operator", "run", "--gateway-image", "image", "--region-namespaces", "dmz"];
+    let crate::cli::Command::Run(flags) = crate::cli::Cli::parse_from(arguments).command else { unreachable!() };
+    let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+    let client = Client::try_from(nowhere).unwrap();
+    context(*flags, client, Metrics::new(&Registry::new()), Fence::leading())
+}
+
 /// Why the process ends.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {

@@ -52,6 +52,21 @@ fn waiting() -> Waiting {
     }
 }
 
+/// Whoever is told that a rotation waits for a gateway is told how to go on without it.
+#[test]
+fn a_blocker_that_is_no_endpoint_says_what_to_do() {
+    let state = state();
+    let blocker = |peer: &str| Blocker { peer: peer.into(), reason: "has not acknowledged the bundle".into() };
+    let blockers = ["bootstrap dmz/eu", "gateway dmz/eu-gateway-1", "lyon/agent"].map(blocker).to_vec();
+    let waiting = Waiting { to: 2, blockers, ..Waiting::default() };
+    let facts = AuthorityFacts { state: Some(&state), waiting: Some(&waiting), ..AuthorityFacts::default() };
+    let status = status::authority(&object(), &facts, now());
+    let reasons: Vec<_> = status.rotation.unwrap().blockers.into_iter().map(|blocker| blocker.reason).collect();
+    assert!(reasons[0].ends_with("sallyportctl ca lost ca 'bootstrap dmz/eu'"), "{}", reasons[0]);
+    assert!(reasons[1].ends_with("sallyportctl ca lost ca 'gateway dmz/eu-gateway-1'"), "{}", reasons[1]);
+    assert_eq!(reasons[2], "has not acknowledged the bundle");
+}
+
 fn object() -> CertificateAuthority {
     common::object("CertificateAuthority", "dmz", "ca", json!({ "subject": { "commonName": "EU" } }))
 }

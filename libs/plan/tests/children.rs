@@ -5,11 +5,13 @@
 
 mod common;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use sallyport_api::DmzRegion;
+use sallyport_plan::authority::denied::Denied;
 use sallyport_plan::authority::keys::{Stored, StoredKey};
 use sallyport_plan::drift;
 use sallyport_plan::labels::Owner;
@@ -66,8 +68,8 @@ fn every_field_is_one_that_kubernetes_knows() {
     let entries = [("tls.crt", &b"c"[..]), ("tls.key", &b"k"[..])].into();
     let mut all = children(&common::region(json!({})), "image");
     all.push(objects::tls_secret(&owner, "dmz", "s".into(), json!({}), &entries));
-    let owner = Owner { kind: "CertificateAuthority", name: "ca".into(), uid: "u".into() };
-    all.push(objects::authority::published(&owner, "dmz", "bundle", "lists", json!({ "a": "b" })));
+    let denied = [Denied { issuer: "ab".repeat(32), serial: "4a".into(), not_after: Timestamp::UNIX_EPOCH }].into();
+    all.push(objects::authority::published("dmz", "ca", "bundle", "lists", &denied, json!({ "a": "b" })));
     let stored = Stored { certificate: "c".into(), key: Some(StoredKey::Pem("k".into())), made: None };
     let object = objects::authority::secret("ca", "dmz", 1, &stored);
     all.push(Child { kind: Kind::Secret, name: "ca-ca".into(), object });
@@ -83,6 +85,18 @@ fn every_field_is_one_that_kubernetes_knows() {
         };
         assert!(drift::covers(&object, &typed), "{} {name}: {object} became {typed}", kind.label());
     }
+}
+
+/// Else it would go with a `CertificateAuthority` that is deleted by mistake, and all revocations with it.
+#[test]
+fn what_remembers_revocations_has_no_owner_and_is_known_by_its_labels() {
+    let child = objects::authority::published("dmz", "ca", "bundle", "lists", &[].into(), json!({}));
+    let metadata = &child.object["metadata"];
+    assert_eq!((child.name.as_str(), &metadata["ownerReferences"]), ("ca-ca-trust", &Value::Null));
+    let labels = serde_json::from_value(metadata["labels"].clone()).unwrap();
+    assert!(objects::authority::is_of(&labels, "ca") && !objects::authority::is_of(&labels, "other"));
+    assert!(!objects::authority::is_of(&[].into(), "ca"));
+    assert_eq!(child.object["data"]["denied"], "", "what is denied no longer is taken away");
 }
 
 #[test]

@@ -189,6 +189,35 @@ mod tests {
     use super::super::config_signer::tests::authority;
     use super::*;
 
+    /// The gateway listens to whom attached last, so an operator whose lease is over does not attach.
+    #[tokio::test(start_paused = true)]
+    async fn without_the_lease_it_attaches_to_nobody() {
+        let (ctx, now) = (crate::run::idle(), Timestamp::now());
+        let (id, signer) = (RegionId::parse("dmz", "eu").unwrap(), Arc::new(authority(1, now)));
+        let (config, trust) = (tokio::sync::watch::Sender::new(None), tokio::sync::watch::Sender::new(None));
+        let gateway = Gateway {
+            ctx,
+            region: ObjectKey::new("dmz", "eu"),
+            id: id.clone(),
+            pod: "eu-gateway-0".parse().unwrap(),
+            news: News { config: config.subscribe(), trust: trust.subscribe() },
+            generation: Arc::default(),
+            renewing: false,
+        };
+        let published = Arc::new(Published { generation: 1, config: Arc::default(), digest: String::new() });
+        let message = sallyport_control::wire::Trust::default();
+        let told = Arc::new(Told { message, signer: signer.clone() });
+        let mut own = None;
+        let own = Own::fresh(&mut own, &id, &signer).unwrap();
+        // Nobody listens there: whoever tries gets another error.
+        let channel = || tonic::transport::Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let tried = stream::hold(&gateway, channel(), own, published.clone(), told.clone()).await;
+        assert!(matches!(tried, Err(StreamError::Status(_) | StreamError::Silent)), "{tried:?}");
+        tokio::time::advance(crate::lease::DEADLINE).await;
+        let refused = stream::hold(&gateway, channel(), own, published, told).await;
+        assert!(matches!(refused, Err(StreamError::NotLeading)), "{refused:?}");
+    }
+
     #[test]
     fn the_operators_certificate_follows_its_time_and_the_generation_and_outlives_a_lost_key() {
         let (now, region) = (Timestamp::now(), RegionId::parse("dmz", "eu").unwrap());

@@ -87,7 +87,8 @@ impl Region {
             if news {
                 tracing::info!(
                     region = %self.key, sequence = told.message.sequence, bundle = told.signer.digest,
-                    revoked = told.signer.lists.iter().map(|list| list.serials.len()).sum::<usize>(), "trust"
+                    revoked = told.signer.lists.iter().map(|list| list.serials.len()).sum::<usize>(),
+                    denied = told.message.revoked_serials.len(), "trust"
                 );
                 *last = Some(told);
             }

@@ -27,7 +27,6 @@ use wire::from_operator::Message as Tell;
 use super::dial::DialError;
 use super::gateway::{Gateway, Own};
 use super::region::Published;
-use super::requests::Requests;
 use super::trust::Told;
 use crate::authorities::MakeError;
 use crate::kinds::Kind;
@@ -61,6 +60,10 @@ pub(super) async fn hold(
 ) -> Result<Ended, StreamError> {
     let (outbound, messages) = mpsc::channel(OUTBOUND);
     let mut client = ControlClient::new(channel).max_decoding_message_size(LARGEST).max_encoding_message_size(LARGEST);
+    // Whom a gateway listens to is who attached last.
+    if !gateway.ctx.fence.holds() {
+        return Err(StreamError::NotLeading);
+    }
     let attach = client.attach(ReceiverStream::new(messages));
     let mut inbound = tokio::time::timeout(GREETING, attach).await.map_err(|_| StreamError::Silent)??.into_inner();
     let greeting = tokio::time::timeout(GREETING, inbound.message()).await.map_err(|_| StreamError::Silent)??;
@@ -129,7 +132,6 @@ struct Session<'a> {
     /// Configurations that it was told and has not answered.
     owed: VecDeque<Owed>,
     offer_again: Option<Instant>,
-    requests: Requests,
     enrolments: JoinSet<wire::Enrolled>,
 }
 
@@ -143,7 +145,7 @@ impl<'a> Session<'a> {
     ) -> Self {
         Self {
             gateway,
-            outbox: Outbox::new(outbound),
+            outbox: Outbox::new(outbound, gateway.ctx.fence.clone()),
             published,
             told,
             trust_owed: VecDeque::new(),
@@ -152,7 +154,6 @@ impl<'a> Session<'a> {
             baseline: None,
             owed: VecDeque::new(),
             offer_again: None,
-            requests: Requests::new(Instant::now()),
             enrolments: JoinSet::new(),
         }
     }
@@ -230,6 +231,9 @@ pub(super) enum StreamError {
     /// It began with something else.
     #[error("the gateway did not say who it is")]
     NoGreeting,
+    /// The lease was not renewed in time; the process is about to end.
+    #[error("this operator does not lead any more")]
+    NotLeading,
     /// Another gateway answered.
     #[error("gateway {0:?} answered")]
     Other(String),

@@ -8,6 +8,7 @@ use sallyport_control::{digest, wire};
 use sallyport_core::name::RegionId;
 use sallyport_pki::announcement::TrustAnnouncement;
 use sallyport_pki::signed::{Purpose, SignError};
+use sallyport_plan::authority::denied::Denied;
 
 use super::config_signer::ConfigSigner;
 use crate::authorities::{MakeError, Signer};
@@ -22,9 +23,9 @@ pub struct Told {
 }
 
 impl Told {
-    /// Whether its lists have a certificate.
+    /// Whether it forbids a certificate, by a list or by name.
     pub fn revokes(&self, serial: &str) -> bool {
-        self.signer.lists.iter().any(|list| list.serials.contains(serial))
+        self.signer.revokes(serial)
     }
 }
 
@@ -62,7 +63,7 @@ impl Trust {
             renew_within_s: signer.renew_within.as_secs(),
             announcement: announcement.document.clone(),
             revocation_lists: signer.lists.iter().map(|list| list.der.clone()).collect(),
-            revoked_serials: Vec::new(),
+            revoked_serials: signer.denied.all.iter().map(Denied::name).collect(),
             digest: String::new(),
         };
         message.digest = digest::of_trust(&message);
@@ -136,7 +137,7 @@ mod tests {
 
     use super::super::config_signer::tests::authority;
     use super::*;
-    use crate::authorities::List;
+    use crate::authorities::{DenyList, List};
 
     fn list(serials: &[&str], now: Timestamp) -> List {
         let serials: BTreeSet<_> = serials.iter().map(|s| (*s).to_owned()).collect();
@@ -170,6 +171,24 @@ mod tests {
 
         let rotated = Arc::new(Signer { sequence: 2, ..(*revoked).clone() });
         assert_ne!(trust.tell(&region, &rotated, by, later).unwrap().message.announcement, first.message.announcement);
+    }
+
+    /// Its list cannot be signed, so its certificate is forbidden by name.
+    #[test]
+    fn a_certificate_of_a_generation_without_a_key_is_forbidden_by_name() {
+        let (now, region) = (Timestamp::now(), RegionId::parse("dmz", "eu").unwrap());
+        let signer = Arc::new(authority(1, now));
+        let mut kept = None;
+        let by = ConfigSigner::fresh(&mut kept, &region, &signer, 1, now).unwrap();
+        let mut trust = Trust::default();
+        let first = trust.tell(&region, &signer, by, now).unwrap();
+        let denied = BTreeSet::from([Denied { issuer: "ab".repeat(32), serial: "4a".into(), not_after: now }]);
+        let denied = DenyList { all: denied.clone(), remembered: denied };
+        let second = trust.tell(&region, &Arc::new(Signer { denied, ..(*signer).clone() }), by, now).unwrap();
+        assert_eq!(second.message.revoked_serials, [format!("{}:4a", "ab".repeat(32))]);
+        assert!(second.revokes("4a") && !first.revokes("4a"));
+        assert_ne!(second.message.digest, first.message.digest, "gateways acknowledge it");
+        assert_eq!(second.message.digest, digest::of_trust(&second.message));
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub struct Ring {
     pub version: Option<String>,
     /// By number.
     pub generations: BTreeMap<u32, Kept>,
-    /// Why keys could not be looked for: then nobody knows which there are.
-    pub unreachable: Option<String>,
+    /// Why keys could not be looked for, by number: then nobody knows whether they are there.
+    pub unreachable: BTreeMap<u32, String>,
 }
 
 /// One generation.
@@ -54,7 +54,7 @@ impl Ring {
                     let why = error.to_string();
                     tracing::warn!(generation = number, reason = why, "a key cannot be reached");
                     ring.generations.insert(*number, without_key(*number, stored));
-                    ring.unreachable.get_or_insert(why);
+                    ring.unreachable.insert(*number, why);
                 }
             }
         }

@@ -48,6 +48,12 @@ impl Fence {
         fence
     }
 
+    /// Of a process that has just renewed.
+    #[cfg(test)]
+    pub(crate) fn leading() -> Self {
+        Self::new(Instant::now(), Duration::ZERO)
+    }
+
     /// Whether this process may write.
     pub fn holds(&self) -> bool {
         may_go_on(Duration::from_millis(self.renewed_at.load(Ordering::SeqCst)), self.began.elapsed())

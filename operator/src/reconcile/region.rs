@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::certificate::ready_to_write;
 use super::secret::{Order, bring_about};
 use super::{Again, after_trouble, handled_elsewhere, now, sooner, until};
-use crate::authorities::Signer;
+use crate::authorities::{MakeError, Signer};
 use crate::cache::Watch;
 use crate::context::Context;
 use crate::error::Error;
@@ -110,13 +110,31 @@ fn everything_seen(ctx: &Context, namespace: &str) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The CA of a region, if it can sign.
+/// The CA of a region, if it vouches for anybody new.
 pub(super) fn signer(ctx: &Context, key: &ObjectKey, region: &DmzRegion) -> Result<Arc<Signer>, Trouble> {
     let authority = ObjectKey::new(&key.namespace, &region.spec.certificate_authority_ref.name);
     if ctx.world.authorities.get(&authority).is_none() {
         return Err(Trouble::AuthorityMissing(authority));
     }
-    ctx.authorities.get(&authority).ok_or(Trouble::AuthorityNotReady(authority))
+    let signer = ctx.authorities.get(&authority).ok_or_else(|| Trouble::AuthorityNotReady(authority.clone()))?;
+    match signer.vouches() {
+        Ok(()) => Ok(signer),
+        Err(error) => Err(cannot_sign(ctx, authority, &error)),
+    }
+}
+
+/// Names the key that is missing.
+fn cannot_sign(ctx: &Context, authority: ObjectKey, error: &MakeError) -> Trouble {
+    let object = ctx.world.authorities.get(&authority);
+    let signing = object.and_then(|object| object.status.as_ref()?.issuing);
+    let why = match (error, signing) {
+        (MakeError::NoKey, Some(number)) => {
+            let secret = names::authority(&authority.name);
+            format!("the key of generation {number}, which signs, is lost or cannot be reached (Secret {secret})")
+        }
+        _ => error.to_string(),
+    };
+    Trouble::AuthorityCannotSign { authority, why }
 }
 
 /// The bootstrap certificate first, because pods wait for it; the gateways last.

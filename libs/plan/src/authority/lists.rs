@@ -13,7 +13,10 @@ use crate::revocation::RevokedCertificate;
 
 /// No certificate of an endpoint lives longer (`TunnelCertificate.spec.lifetime`, at most 397d) and a day for clocks. An
 /// entry whose certificate nobody remembers leaves its list after this.
-const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(398 * 24);
+pub(super) const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(398 * 24);
+/// An entry stays for so long after its certificate has ended: a door whose clock is behind the operator's would admit
+/// the certificate for as long as that.
+const STAYS_AFTER_END: SignedDuration = SignedDuration::from_hours(24);
 
 /// A list to be signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +92,7 @@ fn is_good(list: &RevocationList, entries: &[Revocation], lifetime: Duration, no
     sorted(list.entries()) == sorted(entries) && now < renew_at(list, lifetime)
 }
 
-/// What is on a list stays until its certificate has ended, also when nobody knows its object any more.
+/// What is on a list stays until its certificate has ended by every clock, also when nobody knows its object any more.
 fn merged(
     known: &[RevocationList],
     revoked: &[RevokedCertificate],
@@ -102,17 +105,21 @@ fn merged(
         entry.at = entry.at.min(new.at);
     };
     // The objects first: their reason counts.
-    for one in revoked.iter().filter(|one| one.not_after > now) {
+    for one in revoked.iter().filter(|one| !is_over(one.not_after, now)) {
         add(Revocation { serial_hex: one.serial.clone(), at: whole(one.at), reason: reason(one.reason) });
     }
     for entry in known.iter().flat_map(RevocationList::entries) {
         let longest = entry.at.saturating_add(LONGEST_LIFE).unwrap_or(Timestamp::MAX);
-        let end = ends.get(&entry.serial_hex).copied().unwrap_or(longest);
-        if end > now {
+        let is_over = ends.get(&entry.serial_hex).map_or(longest <= now, |end| is_over(*end, now));
+        if !is_over {
             add(entry.clone());
         }
     }
     entries.into_values().collect()
+}
+
+fn is_over(not_after: Timestamp, now: Timestamp) -> bool {
+    not_after.saturating_add(STAYS_AFTER_END).unwrap_or(Timestamp::MAX) <= now
 }
 
 fn whole(at: Timestamp) -> Timestamp {
@@ -195,7 +202,9 @@ mod tests {
         let list = [signed(&authority(), &sign(&[], &[revoked("4a", 1000, 0)], 0).unwrap())];
         let ends = BTreeMap::from([("4a".to_owned(), at(1000))]);
         let entries = |now| merged(&list, &[], &ends, at(now)).len();
-        assert_eq!((entries(999), entries(1000)), (1, 0));
+        let by_every_clock = 1000 + 86_400;
+        assert_eq!((entries(1000), entries(by_every_clock - 1), entries(by_every_clock)), (1, 1, 0));
+        assert_eq!(merged(&[], &[revoked("4a", 1000, 0)], &ends, at(by_every_clock - 1)).len(), 1);
         let forgotten = |now| merged(&list, &[], &BTreeMap::new(), at(now)).len();
         assert_eq!((forgotten(397 * 86_400), forgotten(399 * 86_400)), (1, 0));
     }
@@ -229,7 +238,7 @@ mod tests {
                 }
                 let list = list.as_ref().unwrap();
                 for (serial, end) in &ever {
-                    prop_assert_eq!(list.revokes(serial), *end > now, "{} ends {} now {}", serial, end, now);
+                    prop_assert_eq!(list.revokes(serial), *end + 86_400 > now, "{} ends {} now {}", serial, end, now);
                 }
                 prop_assert!(list.next_update() > at(now));
             }

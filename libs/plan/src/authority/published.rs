@@ -2,7 +2,7 @@
 //! the numbers have come. It is a second memory beside status and Secret, and one that others may write to: it tells
 //! that something was lost, and never makes anybody trusted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rustls_pki_types::CertificateRevocationListDer;
@@ -13,6 +13,8 @@ use sallyport_pki::revocation::RevocationList;
 use sallyport_pki::rotation::State;
 use serde_json::{Value, json};
 
+use super::denied::Denied;
+
 /// Annotation with the bundle's number.
 pub const SEQUENCE: &str = "sallyport.dev/trust-sequence";
 /// Annotation with each certificate's generation: `1=FINGERPRINT,2=FINGERPRINT`.
@@ -21,6 +23,8 @@ pub const GENERATIONS: &str = "sallyport.dev/generations";
 pub const BUNDLE: &str = "ca.crt";
 /// Key of the revocation lists.
 pub const LISTS: &str = "crls.pem";
+/// Key of what belongs on a list that nobody can sign, one in each line.
+pub const DENIED: &str = "denied";
 
 /// The API server takes a ConfigMap of 1 MiB; names, labels and annotations need some of it.
 pub const MAX_BYTES: usize = 1024 * 1024 - 16 * 1024;
@@ -38,6 +42,8 @@ pub struct Published {
     pub sequence: u64,
     /// Revocation lists that one of the certificates signed, with that one's fingerprint.
     pub lists: Vec<(String, RevocationList)>,
+    /// What belongs on a list that nobody can sign.
+    pub denied: BTreeSet<Denied>,
 }
 
 /// Reads what is readable; a ConfigMap is only a memory, and what is damaged in it is written anew.
@@ -55,6 +61,7 @@ pub fn read(config_map: &Value, now: Timestamp) -> Published {
         numbers: annotation(GENERATIONS).split(',').filter_map(numbered).collect(),
         sequence: annotation(SEQUENCE).parse().ok().filter(|sequence| *sequence <= latest).unwrap_or(0),
         lists: lists.collect(),
+        denied: text(DENIED).lines().filter_map(|line| line.parse().ok()).collect(),
     }
 }
 
@@ -102,6 +109,11 @@ pub fn unknown(published: &Published, state: &State, kept: &[&str], now: Timesta
 pub fn annotations(state: &State) -> Value {
     let generations = state.generations.iter().map(|g| format!("{}={}", g.generation.number, g.generation.fingerprint));
     json!({ SEQUENCE: state.sequence.to_string(), GENERATIONS: generations.collect::<Vec<_>>().join(",") })
+}
+
+/// What belongs on lists that nobody can sign, as lines.
+pub fn denied_lines(denied: &BTreeSet<Denied>) -> String {
+    denied.iter().map(|one| format!("{one}\n")).collect()
 }
 
 /// Revocation lists as PEM (RFC 7468 section 6).
@@ -178,6 +190,15 @@ mod tests {
             authority.bundle().to_pem().len() * 10 + lists_pem([der.as_slice()]).len()
         };
         assert!(lists(14_000) <= MAX_BYTES && lists(17_000) > MAX_BYTES);
+    }
+
+    #[test]
+    fn what_is_on_no_list_is_read_back_and_a_damaged_line_costs_no_other() {
+        let one = |serial: &str| Denied { issuer: "ab".repeat(32), serial: serial.into(), not_after: now() };
+        let denied = BTreeSet::from([one("4a"), one("4b")]);
+        let mut config_map = config_map("", "", "1");
+        config_map["data"][DENIED] = format!("x\n{}\n:\n", denied_lines(&denied)).into();
+        assert_eq!(read(&config_map, now()).denied, denied);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What a certificate authority is made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use super::{Child, Kind, object};
+use crate::authority::denied::Denied;
 use crate::authority::keys::{self, Stored};
 use crate::authority::published;
 use crate::labels::{self, Owner};
@@ -15,13 +16,36 @@ pub fn trust(owner: &Owner, namespace: &str, name: String, bundle: &str, labels:
     object(Kind::ConfigMap, owner, namespace, name, labels, json!({ "data": { published::BUNDLE: bundle } }))
 }
 
-/// The ConfigMap in which an authority publishes its bundle and its revocation lists.
-pub fn published(owner: &Owner, namespace: &str, bundle: &str, lists: &str, annotations: Value) -> Child {
-    let (name, labels) = (names::authority_trust(&owner.name), labels(&owner.name));
-    let data = json!({ "data": { published::BUNDLE: bundle, published::LISTS: lists } });
-    let mut child = object(Kind::ConfigMap, owner, namespace, name, labels, data);
-    child.object["metadata"]["annotations"] = annotations;
-    child
+/// The ConfigMap in which an authority publishes its bundle and its revocation lists, with what belongs on a list that
+/// nobody can sign. It has no owner, as the Secret has none: when the `CertificateAuthority` is deleted by mistake and
+/// made again, what was revoked stays revoked. [`is_of`] tells whose it is.
+pub fn published(
+    namespace: &str,
+    authority: &str,
+    bundle: &str,
+    lists: &str,
+    denied: &BTreeSet<Denied>,
+    annotations: Value,
+) -> Child {
+    let name = names::authority_trust(authority);
+    // Also when there is none: what is not written here is not taken away there.
+    let denied = published::denied_lines(denied);
+    let data = json!({ published::BUNDLE: bundle, published::LISTS: lists, published::DENIED: denied });
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {
+            "name": name, "namespace": namespace, "labels": labels(authority), "annotations": annotations,
+        },
+        "data": data,
+    });
+    Child { kind: Kind::ConfigMap, name, object }
+}
+
+/// Whether an object with these labels was made for this authority. The caller knows its name, which no other authority's
+/// object has.
+pub fn is_of(found: &BTreeMap<String, String>, authority: &str) -> bool {
+    let is = |key: &str, value: &str| found.get(key).is_some_and(|found| found == value);
+    is(labels::MANAGED_BY, labels::OPERATOR) && is(labels::AUTHORITY, &labels::value(authority))
 }
 
 /// The Secret with the first generation, as it is created. It has no owner: when the `CertificateAuthority` is deleted
@@ -48,10 +72,8 @@ pub fn cluster_trust_bundle(version: &str, namespace: &str, name: &str, bundle: 
 
 /// Whether a `ClusterTrustBundle` with these labels is that of this authority.
 pub fn is_cluster_trust_bundle_of(found: &BTreeMap<String, String>, namespace: &str, name: &str) -> bool {
-    let is = |key: &str, value: &str| found.get(key).is_some_and(|found| found == value);
-    is(labels::MANAGED_BY, labels::OPERATOR)
-        && is(labels::AUTHORITY, &labels::value(name))
-        && is(labels::AUTHORITY_NAMESPACE, &labels::value(namespace))
+    let of = found.get(labels::AUTHORITY_NAMESPACE);
+    is_of(found, name) && of.is_some_and(|of| *of == labels::value(namespace))
 }
 
 /// Labels of everything a certificate authority is made of.

@@ -56,14 +56,15 @@ pub fn authority(
     for generation in &mut status.generations {
         generation.holders = facts.holders.get(&generation.number).copied().unwrap_or_default();
     }
-    status.rotation = facts.waiting.map(|waiting| rotation(waiting, facts.wake_at));
+    let name = authority.metadata.name.as_deref().unwrap_or_default();
+    status.rotation = facts.waiting.map(|waiting| rotation(name, waiting, facts.wake_at));
     status.summary = Some(AuthoritySummary {
         rotation: facts.waiting.map(|waiting| progress(state, waiting)).unwrap_or_default(),
         expires: state.issuing().map(|g| g.generation.not_after.to_string()).unwrap_or_default(),
     });
     if let Some(digest) = &facts.digest {
         status.trust_digest = Some(digest.clone());
-        status.trust_bundle = Some(names::authority_trust(authority.metadata.name.as_deref().unwrap_or_default()));
+        status.trust_bundle = Some(names::authority_trust(name));
     }
     if facts.lists.is_some() {
         status.revocation_lists.clone_from(&facts.lists);
@@ -95,12 +96,12 @@ fn verdict(facts: &AuthorityFacts<'_>, now: Timestamp) -> Verdict {
     Verdict::new(Standing::Ready, "Signing", message)
 }
 
-fn rotation(waiting: &Waiting, wake_at: Option<Timestamp>) -> RotationStatus {
+fn rotation(authority: &str, waiting: &Waiting, wake_at: Option<Timestamp>) -> RotationStatus {
     let mut blockers: Vec<_> = waiting.blockers.iter().collect();
     blockers.sort_by(|a, b| a.peer.cmp(&b.peer));
     let named = blockers.iter().take(MOST_BLOCKERS).map(|blocker| Blocker {
         name: blocker.peer.clone(),
-        reason: blocker.reason.chars().take(MAX_REASON).collect(),
+        reason: blocker.reason.chars().take(MAX_REASON).chain(remedy(authority, &blocker.peer).chars()).collect(),
     });
     RotationStatus {
         to: waiting.to,
@@ -111,6 +112,16 @@ fn rotation(waiting: &Waiting, wake_at: Option<Timestamp>) -> RotationStatus {
         blocked_by: u32::try_from(blockers.len()).unwrap_or(u32::MAX),
         next_step: wake_at.map(|at| at.to_string()),
     }
+}
+
+/// What is to be done about a peer that keeps a rotation waiting and is no endpoint, which is there when its site is.
+fn remedy(authority: &str, peer: &str) -> String {
+    let look_at = match peer.split_once(' ') {
+        Some(("bootstrap", region)) => format!("see DmzRegion {region} for why its Secret is not renewed"),
+        Some(("gateway", _)) => "see its pod, and the conditions of its DmzRegion".to_owned(),
+        _ => return String::new(),
+    };
+    format!("; {look_at}; if it never comes back: sallyportctl ca lost {authority} '{peer}'")
 }
 
 /// The step and how far it is, in few words.

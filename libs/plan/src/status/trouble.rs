@@ -35,6 +35,16 @@ pub enum Trouble {
     /// The certificate authority does not exist.
     #[error("spec.certificateAuthorityRef: CertificateAuthority {0} does not exist; create it or correct the name")]
     AuthorityMissing(ObjectKey),
+    /// Whose key is lost or cannot be reached, or a person has to decide first.
+    #[error(
+        "CertificateAuthority {authority} vouches for nobody new: {why}. What it vouched for stands, and can be revoked; see its conditions"
+    )]
+    AuthorityCannotSign {
+        /// The authority.
+        authority: ObjectKey,
+        /// Which key is missing, or what is to be decided.
+        why: String,
+    },
     /// The certificate authority cannot sign.
     #[error("CertificateAuthority {0} is not ready; see its conditions")]
     AuthorityNotReady(ObjectKey),
@@ -122,7 +132,7 @@ impl Trouble {
             Self::AuthorityExpired(_) => "AuthorityExpired",
             Self::AuthorityLost(_) => "AuthorityLost",
             Self::AuthorityMissing(_) => "AuthorityNotFound",
-            Self::AuthorityNotReady(_) => "AuthorityNotReady",
+            Self::AuthorityCannotSign { .. } | Self::AuthorityNotReady(_) => "AuthorityNotReady",
             Self::AuthorityRestored { .. } => "AuthorityRestored",
             Self::ForeignObject(_) => "ForeignObject",
             Self::Issue(_) => "IssueFailed",
@@ -146,9 +156,12 @@ impl Trouble {
     /// Whether it goes away without anybody's doing.
     fn standing(&self) -> Standing {
         match self {
-            Self::Api { .. } | Self::AuthorityNotReady(_) | Self::Issue(_) | Self::Starting(_) | Self::Token(_) => {
-                Standing::Reconciling
-            }
+            Self::Api { .. }
+            | Self::AuthorityCannotSign { .. }
+            | Self::AuthorityNotReady(_)
+            | Self::Issue(_)
+            | Self::Starting(_)
+            | Self::Token(_) => Standing::Reconciling,
             _ => Standing::Stalled,
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{StreamError, Tell};
+use crate::lease::Fence;
 
 /// A gateway that reads nothing for this long is dialled again.
 const STUCK: Duration = Duration::from_secs(20);
@@ -19,11 +20,13 @@ pub(super) struct Outbox {
     others: VecDeque<Tell>,
     /// Since when the gateway could have taken one and did not.
     waiting_since: Option<Instant>,
+    /// Another process may tell the gateway something newer once this one does not lead any more.
+    fence: Fence,
 }
 
 impl Outbox {
-    pub(super) fn new(outbound: mpsc::Sender<wire::FromOperator>) -> Self {
-        Self { outbound, urgent: VecDeque::new(), others: VecDeque::new(), waiting_since: None }
+    pub(super) fn new(outbound: mpsc::Sender<wire::FromOperator>, fence: Fence) -> Self {
+        Self { outbound, urgent: VecDeque::new(), others: VecDeque::new(), waiting_since: None, fence }
     }
 
     /// Trust and answers, in their order, before everything else.
@@ -45,7 +48,11 @@ impl Outbox {
         self.urgent.is_empty() && self.others.is_empty()
     }
 
-    /// Sends the next one. Safe to drop: nothing is lost, and the patience goes on.
+    /// Sends the next one, if this process leads at that very moment. Safe to drop: nothing is lost, and the patience goes
+    /// on.
+    ///
+    /// # Errors
+    /// [`StreamError::Closed`], [`StreamError::NotLeading`], [`StreamError::Stuck`].
     pub(super) async fn send(&mut self) -> Result<(), StreamError> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let permit = match tokio::time::timeout_at(since + STUCK, self.outbound.reserve()).await {
@@ -53,6 +60,9 @@ impl Outbox {
             Ok(Err(_)) => return Err(StreamError::Closed),
             Err(_) => return Err(StreamError::Stuck),
         };
+        if !self.fence.holds() {
+            return Err(StreamError::NotLeading);
+        }
         self.waiting_since = None;
         if let Some(message) = self.urgent.pop_front().or_else(|| self.others.pop_front()) {
             permit.send(wire::FromOperator { message: Some(message) });
@@ -76,7 +86,7 @@ mod tests {
     #[tokio::test]
     async fn a_revocation_overtakes_a_configuration() {
         let (outbound, mut messages) = mpsc::channel(1);
-        let mut outbox = Outbox::new(outbound);
+        let mut outbox = Outbox::new(outbound, Fence::leading());
         (1..=3).for_each(|n| outbox.other(part(n)));
         outbox.send().await.unwrap();
         outbox.urgent(trust(1));
@@ -94,7 +104,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn patience_ends_however_often_it_is_interrupted() {
         let (outbound, _messages) = mpsc::channel(1);
-        let mut outbox = Outbox::new(outbound);
+        let mut outbox = Outbox::new(outbound, Fence::leading());
         outbox.other(part(1));
         outbox.other(part(2));
         outbox.send().await.unwrap();
@@ -106,5 +116,16 @@ mod tests {
             }
         };
         assert!(matches!(ended, Err(StreamError::Stuck)) && began.elapsed() == STUCK);
+    }
+
+    /// A process that was stopped and goes on must not put older trust over a newer leader's.
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_said_once_the_lease_is_over() {
+        let (outbound, mut messages) = mpsc::channel(1);
+        let mut outbox = Outbox::new(outbound, Fence::leading());
+        outbox.urgent(trust(1));
+        tokio::time::advance(crate::lease::DEADLINE).await;
+        assert!(matches!(outbox.send().await, Err(StreamError::NotLeading)));
+        assert!(messages.try_recv().is_err());
     }
 }

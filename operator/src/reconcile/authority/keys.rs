@@ -65,10 +65,19 @@ pub(super) async fn follow(ctx: &Context, key: &ObjectKey, turn: &Turn, actions:
             changed = true;
         }
     }
+    // A token that is gone keeps no other key from being destroyed.
+    let mut failed = None;
     for number in to_erase(turn, actions) {
-        changed |= erase(ctx, key, &turn.object, number).await?;
+        match erase(ctx, key, &turn.object, number).await {
+            Ok(erased) => changed |= erased,
+            Err(error) if error.is_conflict() => return Err(error),
+            Err(error) => drop(failed.get_or_insert(error)),
+        }
     }
-    Ok(changed)
+    match failed {
+        Some(error) if !changed => Err(error),
+        _ => Ok(changed),
+    }
 }
 
 /// What the machine destroys, and what else is stored of a generation that is removed: a certificate without a key.
@@ -142,7 +151,7 @@ async fn erase(ctx: &Context, key: &ObjectKey, object: &CertificateAuthority, nu
     if let Some(stored @ StoredKey::Token(at)) = keys::read(&secret).get(&number).and_then(|stored| stored.key.as_ref())
     {
         let pin = pin(ctx, key, pin_ref(at, object)).await?;
-        ctx.custody.destroy(stored, pin.as_ref()).map_err(custody_failed)?;
+        ctx.custody.destroy(stored, pin.as_ref()).map_err(|error| not_destroyed(key, number, &error))?;
     }
     let written = patch(ctx, key, &secret, removal).await?;
     tracing::info!(authority = %key, generation = number, "destroyed the key of a removed generation");
@@ -181,7 +190,7 @@ async fn load(ctx: &Context, key: &ObjectKey, object: &CertificateAuthority, sec
     };
     let version = secret.metadata.resource_version.clone();
     let mut ring = Ring::load(version, &stored, &ctx.custody, take);
-    if ring.unreachable.is_some() {
+    if !ring.unreachable.is_empty() {
         // It is looked for again at the next turn, whether the Secret changes or not.
         ring.version = None;
     }
@@ -237,6 +246,14 @@ fn api(ctx: &Context, key: &ObjectKey) -> Api<Secret> {
 
 fn issue_failed(error: impl std::fmt::Display) -> Error {
     Error::Trouble(Trouble::Issue(error.to_string()))
+}
+
+fn not_destroyed(key: &ObjectKey, number: u32, error: &CustodyError) -> Error {
+    let secret = secret_key(key);
+    Error::Trouble(Trouble::Token(format!(
+        "the key of generation {number}, which is removed, cannot be destroyed: {error}. When the token is gone for good, \
+         take generation-{number}.pkcs11 out of Secret {secret}"
+    )))
 }
 
 fn custody_failed(error: CustodyError) -> Error {

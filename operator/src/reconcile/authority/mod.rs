@@ -12,6 +12,8 @@ mod keys;
 mod known;
 mod lists;
 mod publish;
+#[cfg(test)]
+mod sample;
 mod turn;
 
 use std::time::Duration;

@@ -10,7 +10,7 @@ use kube::runtime::events::EventType;
 use sallyport_api::CertificateAuthority;
 use sallyport_pki::rotation::{self, Facts, Peer, State, Step, Waiting};
 use sallyport_plan::authority::published::{self, Published};
-use sallyport_plan::authority::{peers, restored, stored, wish};
+use sallyport_plan::authority::{peers, reach, restored, stored, wish};
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::names;
 use sallyport_plan::status::Trouble;
@@ -128,7 +128,7 @@ async fn advance(ctx: &Context, key: &ObjectKey, turn: &mut Turn) -> Result<Prog
     turn.trouble = trouble(ctx, key, &state, turn, now);
     turn.state = Some(state.clone());
     let step = match &turn.trouble {
-        Some(trouble) if stops(trouble, &turn.object, &state) => return Ok(Progress::Settled),
+        Some(trouble) if stops(trouble, turn, &state) => return Ok(Progress::Settled),
         _ => step(ctx, key, &state, turn, now),
     };
     if step.state != state {
@@ -153,7 +153,7 @@ fn step(ctx: &Context, key: &ObjectKey, state: &State, turn: &mut Turn, now: Tim
         stored::sequence(state, &mut with_certificates, now);
         return only(with_certificates);
     }
-    if ctx.authorities.get(key).is_none() {
+    if !ctx.authorities.is_settled(key) {
         // The status may have been restored from an older backup.
         let counting_on = restored::counting_on(state, &turn.published, now);
         if counting_on != *state {
@@ -162,7 +162,8 @@ fn step(ctx: &Context, key: &ObjectKey, state: &State, turn: &mut Turn, now: Tim
     }
     let digest = publish::bundle(ctx, key, state, turn).map(|bundle| bundle.digest()).unwrap_or_default();
     turn.peers = known::peers(ctx, key, state, &digest, now);
-    let facts = Facts { keys: turn.ring.keys(), made: turn.ring.made(), digest, peers: turn.peers.clone(), wish };
+    let keys = reach::keys(state, turn.ring.keys(), turn.ring.unreachable.keys().copied());
+    let facts = Facts { keys, made: turn.ring.made(), digest, peers: turn.peers.clone(), wish };
     let mut step = rotation::step(state, &facts, now);
     stored::sequence(state, &mut step.state, now);
     step
@@ -175,19 +176,22 @@ fn is_lost(state: &State, turn: &Turn) -> bool {
 
 fn trouble(ctx: &Context, key: &ObjectKey, state: &State, turn: &Turn, now: Timestamp) -> Option<Trouble> {
     let secret = ObjectKey::new(&key.namespace, names::authority(&key.name));
-    if let Some(why) = &turn.ring.unreachable {
-        return Some(Trouble::Token(why.clone()));
+    if let Some(needed) = needed(state, turn) {
+        return unreachable(needed, turn, &secret);
     }
     if is_lost(state, turn) {
         return Some(Trouble::AuthorityLost(secret));
     }
     // Only what was there before this process counts: later the operator puts right whatever somebody writes there.
     let unknown = published::unknown(&turn.published, state, &turn.ring.fingerprints(), now);
-    if !unknown.is_empty() && ctx.authorities.get(key).is_none() {
+    if !unknown.is_empty() && !ctx.authorities.is_settled(key) {
         let config_map = ObjectKey::new(&key.namespace, names::authority_trust(&key.name));
         return Some(Trouble::AuthorityRestored { config_map, secret, fingerprints: unknown.join(", ") });
     }
     let signing = &state.issuing()?.generation;
+    if let Some(trouble) = unreachable(signing.number, turn, &secret) {
+        return Some(trouble);
+    }
     let usable = turn.ring.generations.get(&signing.number).and_then(|kept| kept.authority.as_ref());
     match usable.map(|authority| authority.generation() == *signing) {
         Some(true) => None,
@@ -196,10 +200,27 @@ fn trouble(ctx: &Context, key: &ObjectKey, state: &State, turn: &Turn, now: Time
     }
 }
 
-/// Whether the machine must not be asked: because nobody knows which keys there are, or because a person decides first.
-fn stops(trouble: &Trouble, object: &CertificateAuthority, state: &State) -> bool {
+/// A generation whose key cannot be reached and that nothing goes on without.
+fn needed(state: &State, turn: &Turn) -> Option<u32> {
+    let request = wish::of(&turn.object, Some(state)).request;
+    reach::needed(state, turn.ring.unreachable.keys().copied(), request.as_ref())
+}
+
+fn unreachable(generation: u32, turn: &Turn, secret: &ObjectKey) -> Option<Trouble> {
+    let why = turn.ring.unreachable.get(&generation)?;
+    Some(Trouble::Token(format!(
+        "the key of generation {generation} cannot be reached: {why}. If it never can be again, ask for a rotation to another \
+         spec.custody (sallyportctl ca rotate); what waits for that key all the same goes on once generation-{generation}.pkcs11 \
+         is taken out of Secret {secret}, which says that the key is lost"
+    )))
+}
+
+/// Whether the machine must not be asked: because it needs to know whether a key is there, or because a person decides
+/// first.
+fn stops(trouble: &Trouble, turn: &Turn, state: &State) -> bool {
     match trouble {
-        Trouble::AuthorityLost(_) if state.generations.is_empty() => object.spec.rotate_request.is_none(),
+        Trouble::Token(_) => needed(state, turn).is_some(),
+        Trouble::AuthorityLost(_) if state.generations.is_empty() => turn.object.spec.rotate_request.is_none(),
         Trouble::AuthorityDamaged(_) | Trouble::AuthorityLost(_) => false,
         _ => true,
     }
