@@ -136,17 +136,18 @@ pub(crate) enum Ca {
         /// The CertificateAuthority
         name: String,
     },
-    /// Let rotations go on without an endpoint, which then comes back only by enrolling again
+    /// Let rotations go on without a peer: an endpoint then comes back only by enrolling again
     #[command(after_help = "\
 Examples:
   sallyportctl ca lost frankfurt site-lyon/lyon --reason 'router destroyed' -n dmz-frankfurt
+  sallyportctl ca lost frankfurt 'gateway dmz-frankfurt/frankfurt-gateway-1' --reason 'node destroyed' -n dmz-frankfurt
   sallyportctl ca lost frankfurt site-lyon/lyon --undo -n dmz-frankfurt
       the next rotation waits for it again; if one went on without it, enrol it again")]
     Lost {
         /// The CertificateAuthority
         name: String,
-        /// NAMESPACE/NAME of the TunnelEndpoint
-        endpoint: String,
+        /// NAMESPACE/NAME of a TunnelEndpoint, 'gateway NAMESPACE/POD' or 'bootstrap NAMESPACE/REGION'
+        peer: String,
         /// Why, for status, events and the audit
         #[arg(long, short, value_name = "TEXT", required_unless_present = "undo")]
         reason: Option<String>,

@@ -37,9 +37,7 @@ pub(crate) async fn run(mut command: Platform) -> Result<(), Failure> {
     match command {
         Platform::Ca { command, .. } => match command {
             Ca::History { name } => show::history(&cluster, &name, &output).await,
-            Ca::Lost { name, endpoint, reason, undo: _ } => {
-                lost::run(&cluster, &name, &endpoint, reason, &output).await
-            }
+            Ca::Lost { name, peer, reason, undo: _ } => lost::run(&cluster, &name, &peer, reason, &output).await,
             Ca::Rotate(wish) => rotate::run(&cluster, &wish, &output).await,
             Ca::Status { name } => show::status(&cluster, name.as_deref(), &output).await,
         },

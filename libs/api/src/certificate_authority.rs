@@ -205,8 +205,12 @@ pub struct RotateRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LostPeer {
-    /// `NAMESPACE/NAME` of a `TunnelEndpoint`.
-    #[schemars(length(min = 3, max = 127), pattern("^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    /// As `status.rotation.blockers` names it: `NAMESPACE/NAME` of a `TunnelEndpoint`, `gateway NAMESPACE/POD`, or
+    /// `bootstrap NAMESPACE/REGION` for the certificate that a region's gateways begin with.
+    #[schemars(
+        length(min = 3, max = 137),
+        pattern("^((bootstrap|gateway) )?[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
     pub name: String,
     /// Why.
     #[schemars(length(min = 1, max = 300), pattern(r"^[^\x00-\x1f\x7f]+$"))]
@@ -385,7 +389,7 @@ pub struct RotationStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Blocker {
-    /// `NAMESPACE/NAME` of a `TunnelEndpoint`, or `gateway NAMESPACE/POD`.
+    /// `NAMESPACE/NAME` of a `TunnelEndpoint`, `gateway NAMESPACE/POD`, or `bootstrap NAMESPACE/REGION`.
     pub name: String,
     /// What is missing, and since when it is away.
     pub reason: String,
