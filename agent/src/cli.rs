@@ -43,6 +43,9 @@ With --fingerprint, the region's CA certificates are fetched over a connection t
 with exactly this SHA-256 is believed; the gateway must be certified by it. Take the fingerprint from the vendor by \
 another way than this connection. With --trust, the file's CA certificates are believed.
 
+After an interruption, or when the certificate cannot be used yet, the same command goes on with the key and the \
+certificate that were kept.
+
 Key, certificate and trust are written where the configuration says, by default into /var/lib/sallyport-agent. Run it as \
 the agent's user (runuser -u sallyport-agent -- ...); run by root, the files are given to their folder's owner.";
 
