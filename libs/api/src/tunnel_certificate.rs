@@ -59,6 +59,12 @@ pub struct TunnelCertificateSpec {
     /// The one-time token that the endpoint may enrol with. `sallyportctl enrol token` writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrolment_token: Option<EnrolmentToken>,
+    /// Whether the certificate is renewed for who shows the old one without signing the request with its key. Default
+    /// false: whoever renews must send the header `Sallyport-Renewal-Proof`, as the agent does. Clients that know no more
+    /// than RFC 7030 (`simplereenroll`) need `true`; then a gateway that was taken over can have this endpoint's
+    /// certificate renewed for a key of its own, for as long as a certificate of the endpoint is valid.
+    #[serde(default)]
+    pub unproven_renewal: bool,
     /// Revokes every certificate that was issued for this object, at once and for good: its tunnels are cut, and a
     /// peer that shows one is refused. To let the endpoint back in, create a new `TunnelCertificate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -156,17 +162,29 @@ pub struct TunnelCertificateStatus {
     /// When a certificate was last issued (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued_at: Option<String>,
-    /// SHA-256 of the enrolment token that was used up, or that lasts too long; it is never accepted again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub used_token: Option<String>,
-    /// Certificates that were issued before and have not expired, the newest last, at most 20: what a revocation revokes
-    /// besides `serial`. No certificate is issued that would not fit.
+    /// Enrolment tokens that were used up, or that last too long: none of them is ever accepted again. At most 20; each is
+    /// remembered until a day after its end.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["sha256".into()]))]
+    pub used_tokens: Vec<UsedToken>,
+    /// Certificates that were issued before and have not expired for more than a day, the newest last: what a revocation
+    /// revokes besides `serial`. At most 20 that count; for one more the oldest that nobody was seen to use is revoked.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["serial".into()]))]
     pub earlier: Vec<EarlierCertificate>,
     /// How a revocation was enforced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation: Option<Enforcement>,
+}
+
+/// An enrolment token that is not accepted any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UsedToken {
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// Its end (RFC 3339).
+    pub expires_at: String,
 }
 
 /// A certificate that was issued before.
@@ -179,4 +197,8 @@ pub struct EarlierCertificate {
     pub not_after: String,
     /// The CA generation that issued it.
     pub issuer_generation: u32,
+    /// Since when (RFC 3339) it is revoked as superseded, because another was issued for which there was no room. It
+    /// stays on the authority's revocation list after it has left this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded: Option<String>,
 }

@@ -3,15 +3,16 @@
 //! Until the token or the certificate was found to be one of ours the answer tells nothing: an unknown endpoint and a
 //! wrong token look alike from outside ([`Refusal::code`]).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sallyport_api::TunnelCertificate;
-use sallyport_api::tunnel_certificate::EnrolmentToken;
+use sallyport_api::tunnel_certificate::{EnrolmentToken, UsedToken};
 use sallyport_core::name::{EndpointId, RegionId};
 
 use crate::catalogue::{Catalogue, ObjectKey, Objects};
-use crate::issuance;
+use crate::issuance::{self, Seen};
 use crate::problem::judge_endpoint;
 use crate::revocation;
 
@@ -22,10 +23,24 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// What an endpoint shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// A certificate that it holds and that the gateway has verified: its serial number in hex.
-    Certificate(String),
+    /// A certificate.
+    Certificate {
+        /// Its serial number in hex.
+        serial: String,
+        /// Whose word says that it is the endpoint's.
+        possession: Possession,
+    },
     /// SHA-256 of a one-time token.
     Token(Vec<u8>),
+}
+
+/// Whether who asks for a renewal holds the key of the certificate that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Possession {
+    /// The request is signed with it ([`sallyport_pki::reenrol`]), and the certificate was verified here.
+    Proven,
+    /// A gateway says so, and nothing else does.
+    Unproven,
 }
 
 /// A request for a certificate.
@@ -48,8 +63,10 @@ pub struct Grant {
     pub endpoint: EndpointId,
     /// How long it lasts.
     pub lifetime: Duration,
-    /// SHA-256, in hex, of the token that it uses up; nothing for a renewal.
-    pub used_token: Option<String>,
+    /// The token that it uses up; nothing for a renewal.
+    pub used_token: Option<UsedToken>,
+    /// Serial numbers that the endpoint was seen to use: the one it shows, and the one that its agent proved last.
+    pub in_use: BTreeSet<String>,
 }
 
 /// Why not.
@@ -58,18 +75,30 @@ pub enum Refusal {
     /// The operator makes the key.
     #[error("the certificate of endpoint {0} is delivered in a Secret; take it from there")]
     DeliveredBySecret(EndpointId),
-    /// Too many certificates.
+    /// Too many certificates or tokens.
     #[error(transparent)]
     NoRoom(#[from] issuance::NoRoom),
     /// The operator has not prepared the object yet.
     #[error("the operator has not looked at TunnelCertificate {0} yet; try again, and see its conditions")]
     NotPrepared(ObjectKey),
+    /// Only a gateway says that the endpoint asks.
+    #[error(
+        "the request is not signed with the key of the certificate that was shown (header Sallyport-Renewal-Proof); for a \
+         client that cannot do that, set spec.unprovenRenewal of TunnelCertificate {0}"
+    )]
+    ProofRequired(ObjectKey),
     /// Everything issued for the object is revoked.
     #[error("TunnelCertificate {0} is revoked; the endpoint needs a new one, with a new token")]
     Revoked(ObjectKey),
     /// The serial number is none of the endpoint's.
     #[error("the certificate that was shown is none that the operator knows; enrol again with a new token")]
     SerialUnknown,
+    /// The endpoint uses a later one, or it was revoked to make room: whoever still has this one is another.
+    #[error(
+        "the certificate that was shown was superseded: the endpoint uses a later one; if it is this one's that was lost, \
+         enrol again with a new token"
+    )]
+    Superseded,
     /// The site is suspended.
     #[error("the site of endpoint {0} is suspended")]
     Suspended(EndpointId),
@@ -100,8 +129,10 @@ impl Refusal {
             Self::DeliveredBySecret(_) => "deliveredBySecret",
             Self::NoRoom(_) => "noRoom",
             Self::NotPrepared(_) => "notPrepared",
+            Self::ProofRequired(_) => "proofRequired",
             Self::Revoked(_) => "revoked",
             Self::SerialUnknown => "serialUnknown",
+            Self::Superseded => "superseded",
             Self::Suspended(_) => "suspended",
             Self::TokenExpired(_) => "tokenExpired",
             Self::TokenTooLong => "tokenTooLong",
@@ -126,10 +157,11 @@ impl Refusal {
             | (Self::UnknownEndpoint(_), Proof::Token(_)) => "tokenRefused",
             (Self::DeliveredBySecret(_), _) => "deliveredBySecret",
             (Self::NoRoom(_) | Self::NotPrepared(_), _) => "notNow",
-            // A serial number that nobody wrote down is not one to be trusted.
-            (Self::Revoked(_) | Self::SerialUnknown, _) => "revoked",
+            (Self::ProofRequired(_), _) => "proofRequired",
+            // A serial number that nobody wrote down is not one to be trusted, and neither is one that has a successor.
+            (Self::Revoked(_) | Self::SerialUnknown | Self::Superseded, _) => "revoked",
             (Self::Suspended(_), _) => "suspended",
-            (Self::UnknownEndpoint(_), Proof::Certificate(_)) => "unknownEndpoint",
+            (Self::UnknownEndpoint(_), Proof::Certificate { .. }) => "unknownEndpoint",
         }
     }
 
@@ -160,9 +192,14 @@ pub fn decide(
     not_by_secret(&endpoint, certificate)?;
     site_is_active(&endpoint, all)?;
     prepared(key, certificate)?;
-    issuance::has_room(certificate.status.as_ref(), now)?;
+    let proved = proved(&endpoint, all);
+    possession_is_proven(&request.proof, key, certificate)?;
+    not_superseded(&request.proof, certificate, proved)?;
+    let mut in_use: BTreeSet<_> = proved.map(str::to_owned).into_iter().collect();
+    in_use.extend(shown_serial(&request.proof).map(str::to_owned));
+    has_room(certificate, used_token.as_ref(), &in_use, now)?;
     let (certificate, lifetime) = (key.clone(), certificate.spec.lifetime.length());
-    Ok(Grant { certificate, endpoint, lifetime, used_token })
+    Ok(Grant { certificate, endpoint, lifetime, used_token, in_use })
 }
 
 /// The object that the endpoint's proof belongs to, for an event about a refusal.
@@ -204,7 +241,7 @@ fn shown<'a>(
 ) -> Result<Found<'a>, Refusal> {
     let mut all = of_endpoint(endpoint, certificates);
     match proof {
-        Proof::Certificate(serial) => all.find(|(_, c)| has_serial(c, serial)).ok_or(Refusal::SerialUnknown),
+        Proof::Certificate { serial, .. } => all.find(|(_, c)| has_serial(c, serial)).ok_or(Refusal::SerialUnknown),
         Proof::Token(hash) => {
             all.find(|(_, c)| has_token(c, hash)).ok_or_else(|| Refusal::TokenUnknown(endpoint.clone()))
         }
@@ -234,15 +271,20 @@ fn token_is_good(
     key: &ObjectKey,
     certificate: &TunnelCertificate,
     now: Timestamp,
-) -> Result<Option<String>, Refusal> {
+) -> Result<Option<UsedToken>, Refusal> {
     let (Proof::Token(_), Some(token)) = (proof, &certificate.spec.enrolment_token) else { return Ok(None) };
     match standing(token, certificate, now) {
-        TokenStanding::Good { .. } => Ok(Some(token.sha256.clone())),
+        TokenStanding::Good { .. } => Ok(Some(used(token))),
         TokenStanding::Expired(at) => Err(Refusal::TokenExpired(at)),
         TokenStanding::TooLong => Err(Refusal::TokenTooLong),
         TokenStanding::Unreadable => Err(Refusal::TokenUnreadable(key.clone())),
         TokenStanding::Used => Err(Refusal::TokenUsed),
     }
+}
+
+/// A token, as it is remembered once it was used.
+pub fn used(token: &EnrolmentToken) -> UsedToken {
+    UsedToken { sha256: token.sha256.clone(), expires_at: token.expires_at.clone() }
 }
 
 /// How a token stands.
@@ -265,12 +307,12 @@ pub enum TokenStanding {
 
 /// How the token of an object stands.
 pub fn standing(token: &EnrolmentToken, certificate: &TunnelCertificate, now: Timestamp) -> TokenStanding {
-    let used = certificate.status.as_ref().and_then(|status| status.used_token.as_deref());
+    let used = certificate.status.iter().flat_map(|status| &status.used_tokens).any(|used| used.sha256 == token.sha256);
     let Ok(until) = token.expires_at.parse::<Timestamp>() else { return TokenStanding::Unreadable };
     let longest = now.saturating_add(LONGEST_TOKEN.saturating_add(CLOCK_SKEW)).unwrap_or(now);
     if until > longest {
         TokenStanding::TooLong
-    } else if used == Some(token.sha256.as_str()) {
+    } else if used {
         TokenStanding::Used
     } else if until <= now {
         TokenStanding::Expired(until)
@@ -305,4 +347,50 @@ fn prepared(key: &ObjectKey, certificate: &TunnelCertificate) -> Result<(), Refu
     let finalizers = certificate.metadata.finalizers.iter().flatten();
     let has = finalizers.into_iter().any(|finalizer| finalizer == revocation::FINALIZER);
     if has { Ok(()) } else { Err(Refusal::NotPrepared(key.clone())) }
+}
+
+fn possession_is_proven(proof: &Proof, key: &ObjectKey, certificate: &TunnelCertificate) -> Result<(), Refusal> {
+    match proof {
+        Proof::Certificate { possession: Possession::Unproven, .. } if !certificate.spec.unproven_renewal => {
+            Err(Refusal::ProofRequired(key.clone()))
+        }
+        Proof::Certificate { .. } | Proof::Token(_) => Ok(()),
+    }
+}
+
+/// The certificate that an endpoint's agent proved to use last: on each of its tunnels, or a later one.
+fn proved<'a>(endpoint: &EndpointId, all: &'a Catalogue) -> Option<&'a str> {
+    let key = ObjectKey::new(endpoint.0.namespace.as_str(), endpoint.0.name.as_str());
+    Some(all.endpoints.get(&key)?.status.as_ref()?.agent.as_ref()?.serial.as_str())
+}
+
+fn shown_serial(proof: &Proof) -> Option<&str> {
+    match proof {
+        Proof::Certificate { serial, .. } => Some(serial),
+        Proof::Token(_) => None,
+    }
+}
+
+/// Whoever has a copy of an old certificate and its key could otherwise renew it beside the endpoint, for ever and unseen.
+fn not_superseded(proof: &Proof, certificate: &TunnelCertificate, proved: Option<&str>) -> Result<(), Refusal> {
+    let (Some(serial), Some(status)) = (shown_serial(proof), &certificate.status) else { return Ok(()) };
+    let current = status.serial.as_deref();
+    let in_order = || status.earlier.iter().map(|earlier| earlier.serial.as_str()).chain(current);
+    let place = |serial: &str| in_order().position(|other| other == serial);
+    let was_replaced = status.earlier.iter().any(|earlier| earlier.serial == serial && earlier.superseded.is_some());
+    if was_replaced || proved.and_then(place) > place(serial) { Err(Refusal::Superseded) } else { Ok(()) }
+}
+
+fn has_room(
+    certificate: &TunnelCertificate,
+    token: Option<&UsedToken>,
+    in_use: &BTreeSet<String>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    // Whether lists have what was superseded is asked when it is written down.
+    issuance::has_room(certificate.status.as_ref(), &Seen { in_use, listed: &|_| true }, now)?;
+    if let (Some(token), Some(status)) = (token, &certificate.status) {
+        issuance::use_up(&mut status.used_tokens.clone(), token, now)?;
+    }
+    Ok(())
 }

@@ -1,13 +1,17 @@
 //! Which certificates belong on a revocation list, and when a `TunnelCertificate` that is being deleted may go.
 
+mod unrecorded;
+
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use sallyport_api::TunnelCertificate;
-use sallyport_api::tunnel_certificate::RevocationReason;
+use sallyport_api::tunnel_certificate::{EarlierCertificate, RevocationReason};
 
 use crate::catalogue::{Catalogue, ObjectKey, Objects, region_key};
 use crate::enforcement::Progress;
+
+pub use unrecorded::{Unrecorded, unrecorded};
 
 /// The finalizer on `TunnelCertificate`: deleting one revokes what was issued for it.
 pub const FINALIZER: &str = "sallyport.dev/certificate-revoked";
@@ -15,6 +19,20 @@ pub const FINALIZER: &str = "sallyport.dev/certificate-revoked";
 /// Gateways that owe an acknowledgement hold up a deletion no longer than this: the certificate is on the list, and a
 /// gateway gets the list before anything else when it attaches.
 pub const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
+
+/// What has ended is remembered this much longer, and stays on the lists: by the clock of a gateway or an agent, which
+/// may be behind the operator's, it has not ended. Clocks that are a day apart verify no certificate at all.
+pub const CLOCK_GRACE: SignedDuration = SignedDuration::from_hours(24);
+
+/// Whether what ends then (RFC 3339) need not be remembered any more. An end that cannot be read has not come: to forget
+/// what is still good is the worse mistake.
+pub fn is_forgotten(end: &str, now: Timestamp) -> bool {
+    end.parse().is_ok_and(|end| is_past(end, now))
+}
+
+fn is_past(end: Timestamp, now: Timestamp) -> bool {
+    end.saturating_add(CLOCK_GRACE).unwrap_or(Timestamp::MAX) <= now
+}
 
 /// A certificate that belongs on the revocation list of the generation that issued it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,15 +54,11 @@ pub fn is_revoked(certificate: &TunnelCertificate) -> bool {
     certificate.spec.revoked.is_some() || certificate.metadata.deletion_timestamp.is_some()
 }
 
-/// What an object puts on the lists of its authority: nothing before it is revoked.
+/// What an object puts on the lists of its authority: all that was issued for it once it is revoked, and before that only
+/// what was superseded to make room.
 pub fn of_certificate(certificate: &TunnelCertificate, now: Timestamp) -> Vec<RevokedCertificate> {
-    let reason = match (&certificate.spec.revoked, &certificate.metadata.deletion_timestamp) {
-        (Some(revoked), _) => revoked.reason,
-        (None, Some(_)) => RevocationReason::CessationOfOperation,
-        (None, None) => return Vec::new(),
-    };
-    let seen = certificate.status.as_ref().and_then(|status| status.revocation.as_ref());
-    let at = seen.and_then(|seen| seen.seen.parse().ok()).unwrap_or(now);
+    let Some(reason) = reason(certificate) else { return superseded(certificate, now) };
+    let at = seen(certificate, now);
     let revoked = |(serial, issuer_generation, not_after)| RevokedCertificate {
         serial,
         issuer_generation,
@@ -55,6 +69,35 @@ pub fn of_certificate(certificate: &TunnelCertificate, now: Timestamp) -> Vec<Re
     issued(certificate, now).map(revoked).collect()
 }
 
+fn reason(certificate: &TunnelCertificate) -> Option<RevocationReason> {
+    match (&certificate.spec.revoked, &certificate.metadata.deletion_timestamp) {
+        (Some(revoked), _) => Some(revoked.reason),
+        (None, Some(_)) => Some(RevocationReason::CessationOfOperation),
+        (None, None) => None,
+    }
+}
+
+/// When it was seen that an object is revoked.
+fn seen(certificate: &TunnelCertificate, now: Timestamp) -> Timestamp {
+    let seen = certificate.status.as_ref().and_then(|status| status.revocation.as_ref());
+    seen.and_then(|seen| seen.seen.parse().ok()).unwrap_or(now)
+}
+
+fn superseded(certificate: &TunnelCertificate, now: Timestamp) -> Vec<RevokedCertificate> {
+    let earlier = certificate.status.iter().flat_map(|status| &status.earlier);
+    let one = |e: &EarlierCertificate| {
+        let since = e.superseded.as_ref()?;
+        Some(RevokedCertificate {
+            serial: e.serial.clone(),
+            issuer_generation: e.issuer_generation,
+            not_after: e.not_after.parse().unwrap_or(Timestamp::MAX),
+            reason: RevocationReason::Superseded,
+            at: since.parse().unwrap_or(now),
+        })
+    };
+    earlier.filter_map(one).filter(|one| !is_past(one.not_after, now)).collect()
+}
+
 /// What authority's lists must have now, from all objects: `certificates` of every namespace.
 pub fn of_authority(
     authority: &ObjectKey,
@@ -62,12 +105,13 @@ pub fn of_authority(
     all: &Catalogue,
     now: Timestamp,
 ) -> Vec<RevokedCertificate> {
-    let revoked = certificates.values().filter(|certificate| is_revoked(certificate));
-    let mine = revoked.filter(|certificate| authority_of(certificate, all).as_ref() == Some(authority));
-    mine.flat_map(|certificate| of_certificate(certificate, now)).collect()
+    let listed = certificates.values().map(|certificate| (certificate, of_certificate(certificate, now)));
+    let listed = listed.filter(|(_, listed)| !listed.is_empty());
+    let mine = listed.filter(|(certificate, _)| authority_of(certificate, all).as_ref() == Some(authority));
+    mine.flat_map(|(_, listed)| listed).collect()
 }
 
-/// Serial numbers of an object's certificates that have not expired.
+/// Serial numbers of an object's certificates that have not expired, by any clock ([`CLOCK_GRACE`]).
 pub fn serials(certificate: &TunnelCertificate, now: Timestamp) -> Vec<String> {
     issued(certificate, now).map(|(serial, ..)| serial).collect()
 }
@@ -80,8 +124,8 @@ pub fn serials_of(certificate: &TunnelCertificate, trusted: &BTreeSet<u32>, now:
     all.map(|(serial, ..)| serial).collect()
 }
 
-/// Serial, generation and end of what was issued for an object and has not expired. An end that cannot be read has not
-/// come.
+/// Serial, generation and end of what was issued for an object and has not expired by any clock. An end that cannot be
+/// read has not come.
 fn issued(certificate: &TunnelCertificate, now: Timestamp) -> impl Iterator<Item = (String, u32, Timestamp)> {
     let status = certificate.status.as_ref();
     let end = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(Timestamp::MAX);
@@ -92,7 +136,7 @@ fn issued(certificate: &TunnelCertificate, now: Timestamp) -> impl Iterator<Item
     let earlier = status.map(|status| status.earlier.as_slice()).unwrap_or_default();
     let earlier = earlier.iter().map(|e| (e.serial.clone(), e.issuer_generation, end(Some(&e.not_after))));
     let all: Vec<_> = current.into_iter().chain(earlier).collect();
-    all.into_iter().filter(move |(.., not_after)| *not_after > now)
+    all.into_iter().filter(move |(.., not_after)| !is_past(*not_after, now))
 }
 
 /// The authority that an object's certificates come from: the one that issued them, or the one of its region.
@@ -114,8 +158,14 @@ pub fn authority_of(certificate: &TunnelCertificate, all: &Catalogue) -> Option<
 pub enum Listed {
     /// Nothing was issued that has not expired.
     NothingIssued,
-    /// The authority does not exist any more: nobody signs a list, and no new door trusts it.
+    /// The authority does not exist any more, and neither do its keys: nobody signs a list, and no door will trust it again.
     NoAuthority,
+    /// The authority's object does not exist, but its keys do. Should somebody make it again, all that it issued counts
+    /// again, and its lists must have this.
+    AuthorityMissing {
+        /// The Secret with its keys.
+        keys: ObjectKey,
+    },
     /// The lists do not have all of it yet.
     NotYet,
     /// The lists have it; this is how far the gateways are.
@@ -142,6 +192,14 @@ pub fn leaving(deleted: Timestamp, listed: &Listed, now: Timestamp) -> Leaving {
     let until = deleted.saturating_add(LONGEST_WAIT).unwrap_or(deleted);
     match listed {
         Listed::NothingIssued | Listed::NoAuthority => Leaving::Release,
+        Listed::AuthorityMissing { keys } => Leaving::Wait {
+            message: format!(
+                "the CertificateAuthority that issued its certificates does not exist, but Secret {keys} with its keys \
+                 does: made again, it would vouch for them. It goes on when the CertificateAuthority is there again, or \
+                 once you delete that Secret for good"
+            ),
+            until: None,
+        },
         Listed::NotYet => Leaving::Wait {
             message:
                 "waiting until the authority's revocation list has its certificates; see the CertificateAuthority. \
@@ -181,7 +239,7 @@ mod tests {
                 "serial": "4a", "notAfter": at(100).to_string(), "issuerGeneration": 2, "authority": "dmz/ca",
                 "earlier": [
                     { "serial": "49", "notAfter": at(50).to_string(), "issuerGeneration": 1 },
-                    { "serial": "48", "notAfter": at(-1).to_string(), "issuerGeneration": 1 },
+                    { "serial": "48", "notAfter": at(-86_400).to_string(), "issuerGeneration": 1 },
                 ],
             },
         }))
@@ -195,6 +253,28 @@ mod tests {
         let outline: Vec<_> = revoked.iter().map(|r| (r.serial.as_str(), r.issuer_generation, r.reason)).collect();
         assert_eq!(outline, [("4a", 2, RevocationReason::KeyCompromise), ("49", 1, RevocationReason::KeyCompromise)]);
         assert_eq!(revoked[0].at, at(0));
+    }
+
+    /// A gateway's clock may be behind: what has ended by the operator's opens its door.
+    #[test]
+    fn what_has_ended_is_revoked_for_a_day_more() {
+        let revoked = certificate(json!({ "revoked": { "reason": "keyCompromise" } }));
+        let listed = |now| of_certificate(&revoked, now).len();
+        assert_eq!((listed(at(100)), listed(at(99 + 86_400)), listed(at(100 + 86_400))), (2, 1, 0));
+        assert_eq!(serials(&revoked, at(99 + 86_400)), ["4a"]);
+    }
+
+    #[test]
+    fn what_was_superseded_is_listed_and_the_rest_is_not() {
+        let mut one = certificate(json!({}));
+        let status = one.status.as_mut().unwrap();
+        status.earlier[0].superseded = Some(at(-3).to_string());
+        let listed = of_certificate(&one, at(0));
+        assert_eq!(listed.iter().map(|r| (r.serial.as_str(), r.reason, r.at)).collect::<Vec<_>>(), [
+            ("49", RevocationReason::Superseded, at(-3))
+        ]);
+        let all: Objects<_> = std::sync::Arc::new([(ObjectKey::new("lyon", "agent"), std::sync::Arc::new(one))].into());
+        assert_eq!(of_authority(&ObjectKey::new("dmz", "ca"), &all, &Catalogue::default(), at(0)), listed);
     }
 
     #[test]
@@ -225,6 +305,7 @@ mod tests {
         for (listed, now, released) in [
             (Listed::NothingIssued, at(0), true),
             (Listed::NoAuthority, at(0), true),
+            (Listed::AuthorityMissing { keys: ObjectKey::new("dmz", "eu-ca") }, late, false),
             (Listed::NotYet, late, false),
             (progress(None), at(0), true),
             (progress(Some("eu-gateway-0")), at(1), false),

@@ -4,14 +4,15 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use sallyport_api::TunnelCertificate;
+use sallyport_api::tunnel_certificate::UsedToken;
 use sallyport_pki::inspect::Validity;
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::enforcement::{self, Gateway};
-use sallyport_plan::issuance::{self, Issuance};
+use sallyport_plan::issuance::{self, Issuance, Seen};
 use sallyport_plan::revocation::{Listed, leaving};
 use sallyport_plan::status::{
     self, CertificateFacts, Delivery, Issued, Revocation, Trouble, enrolment_changes_at, needs_write,
@@ -45,14 +46,15 @@ fn enrolled(mut certificate: TunnelCertificate) -> TunnelCertificate {
         validity: Validity { not_before: now(), not_after: now() + hours(24) },
         generation: 2,
         authority: ObjectKey::new("dmz", "ca"),
-        used_token: Some("07".repeat(32)),
+        used_token: Some(UsedToken { sha256: "07".repeat(32), expires_at: (now() + hours(24)).to_string() }),
     };
-    certificate.status = Some(issuance::record(None, &issued, now()).unwrap());
+    let seen = Seen { in_use: &BTreeSet::new(), listed: &|_| false };
+    certificate.status = Some(issuance::record(None, &issued, &seen, now()).unwrap());
     certificate
 }
 
 fn by_enrolment() -> CertificateFacts {
-    CertificateFacts { delivery: Ok(Delivery::Enrolment), revocation: None }
+    CertificateFacts { delivery: Ok(Delivery::Enrolment), revocation: None, in_use: BTreeSet::new() }
 }
 
 #[derive(Default)]
@@ -107,7 +109,7 @@ fn in_a_secret() {
     let validity = Validity { not_before: now(), not_after: now() + hours(24) };
     let issued = Issued { serial: "4b".into(), validity, renew_at: now() + hours(16), issuer_generation: 1 };
     let delivery = Delivery::Secret { issued, authority: ObjectKey::new("dmz", "ca") };
-    let facts = CertificateFacts { delivery: Ok(delivery), revocation: None };
+    let facts = CertificateFacts { delivery: Ok(delivery), ..by_enrolment() };
     golden.add("issued", &certificate, &facts, now());
     golden.add("an older one was put back: it is written down", &enrolled(certificate.clone()), &facts, now());
     for trouble in [
@@ -141,6 +143,7 @@ fn revocation() {
         ("enforced", Listed::Listed(progress(&[done, done]))),
         ("nothing was issued", Listed::NothingIssued),
         ("no authority", Listed::NoAuthority),
+        ("no authority, but its keys", Listed::AuthorityMissing { keys: ObjectKey::new("dmz", "eu-ca") }),
     ] {
         let enforcement = match &listed {
             Listed::Listed(progress) => progress.status.clone(),

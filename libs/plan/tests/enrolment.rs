@@ -7,10 +7,13 @@ mod common;
 use common::{catalogue, object, objects, site};
 use jiff::{SignedDuration, Timestamp};
 use sallyport_api::TunnelCertificate;
-use sallyport_api::tunnel_certificate::EarlierCertificate;
+use sallyport_api::TunnelEndpoint;
+use sallyport_api::tunnel_certificate::{EarlierCertificate, UsedToken};
 use sallyport_plan::catalogue::{Catalogue, ObjectKey};
-use sallyport_plan::enrolment::{Grant, LONGEST_TOKEN, Proof, Refusal, Request, TokenStanding, decide, standing};
-use sallyport_plan::issuance::MOST_EARLIER;
+use sallyport_plan::enrolment::{
+    Grant, LONGEST_TOKEN, Possession, Proof, Refusal, Request, TokenStanding, decide, standing,
+};
+use sallyport_plan::issuance::{MOST_EARLIER, MOST_USED_TOKENS};
 use sallyport_plan::revocation::FINALIZER;
 use serde_json::json;
 
@@ -33,7 +36,11 @@ fn enrolled() -> TunnelCertificate {
     let mut certificate = certificate("agent");
     let status = json!({
         "serial": "4b", "notAfter": now() + SignedDuration::from_hours(24), "issuerGeneration": 1,
-        "usedToken": "07".repeat(32),
+        "usedTokens": [
+            { "sha256": "06".repeat(32), "expiresAt": now() },
+            { "sha256": "07".repeat(32), "expiresAt": now() },
+            { "sha256": "08".repeat(32), "expiresAt": now() },
+        ],
         "earlier": [{ "serial": "4a", "notAfter": now() + SignedDuration::from_hours(12), "issuerGeneration": 1 }],
     });
     certificate.status = Some(serde_json::from_value(status).unwrap());
@@ -46,7 +53,11 @@ fn by_token() -> Request {
 }
 
 fn by_serial(serial: &str) -> Request {
-    Request { proof: Proof::Certificate(serial.into()), ..by_token() }
+    Request { proof: Proof::Certificate { serial: serial.into(), possession: Possession::Proven }, ..by_token() }
+}
+
+fn unproven(serial: &str) -> Request {
+    Request { proof: Proof::Certificate { serial: serial.into(), possession: Possession::Unproven }, ..by_token() }
 }
 
 fn asked(request: &Request, certificates: Vec<TunnelCertificate>) -> Result<Grant, Refusal> {
@@ -63,7 +74,7 @@ fn refused(request: &Request, change: impl FnOnce(&mut TunnelCertificate)) -> &'
 fn a_token_and_a_certificate_each_get_one() {
     let grant = asked(&by_token(), vec![certificate("agent")]).unwrap();
     assert_eq!(grant.certificate, ObjectKey::new("lyon", "agent"));
-    assert_eq!(grant.used_token, Some("07".repeat(32)));
+    assert_eq!(grant.used_token.unwrap().sha256, "07".repeat(32));
     assert_eq!(grant.lifetime.as_secs(), 30 * 86_400);
     for serial in ["4b", "4a"] {
         let grant = asked(&by_serial(serial), vec![enrolled()]).unwrap();
@@ -115,12 +126,62 @@ fn each_refusal_has_its_cause() {
     assert_eq!((refused(&token, delete), refused(&renewal, delete)), ("revoked", "revoked"));
     assert_eq!(refused(&renewal, |c| c.spec.secret_name = Some("x".into())), "deliveredBySecret");
     assert_eq!(refused(&renewal, |c| c.metadata.finalizers = None), "notPrepared");
-    let fill = |c: &mut TunnelCertificate| {
-        let one = c.status.as_ref().unwrap().earlier[0].clone();
-        let many = (0..MOST_EARLIER).map(|n| EarlierCertificate { serial: format!("{n}"), ..one.clone() });
-        c.status.as_mut().unwrap().earlier = many.collect();
+    let many_tokens = |c: &mut TunnelCertificate| {
+        c.status = enrolled().status;
+        let used = &mut c.status.as_mut().unwrap().used_tokens;
+        let one = used[0].clone();
+        *used = (0..MOST_USED_TOKENS).map(|n| UsedToken { sha256: format!("{n}"), ..one.clone() }).collect();
     };
-    assert_eq!(refused(&renewal, fill), "noRoom");
+    assert_eq!(refused(&token, many_tokens), "noRoom");
+    assert_eq!(refused(&unproven("4b"), none), "proofRequired");
+    assert_eq!(refused(&by_serial("4a"), |c| superseded(c)), "superseded");
+}
+
+fn superseded(certificate: &mut TunnelCertificate) {
+    certificate.status.as_mut().unwrap().earlier[0].superseded = Some(now().to_string());
+}
+
+/// A gateway ends the endpoint's TLS: what it says that it saw there gives it no certificate of anybody.
+#[test]
+fn a_gateways_word_alone_renews_only_what_its_owner_lets_it() {
+    let refusal = asked(&unproven("4b"), vec![enrolled()]).unwrap_err();
+    assert_eq!(refusal.code(&unproven("4b").proof), "proofRequired");
+    let mut lenient = enrolled();
+    lenient.spec.unproven_renewal = true;
+    assert!(asked(&unproven("4b"), vec![lenient.clone()]).is_ok());
+    assert_eq!(asked(&unproven("4c"), vec![lenient]).unwrap_err().label(), "serialUnknown");
+}
+
+/// Nobody who has an old key renews beside the endpoint once that has moved on; while it has not, both count.
+#[test]
+fn a_certificate_whose_successor_is_in_use_is_not_renewed() {
+    let using = |serial: &str| {
+        let mut all = catalogue();
+        let key = ObjectKey::new("lyon", "agent");
+        let mut endpoint: TunnelEndpoint = (*all.endpoints[&key]).clone();
+        let agent = json!({ "serial": serial, "issuer": "g1", "notAfter": now() });
+        endpoint.status = Some(serde_json::from_value(json!({ "agent": agent })).unwrap());
+        all.endpoints = objects(vec![endpoint]);
+        all
+    };
+    let decided = |serial: &str, all: Catalogue| {
+        decide(&by_serial(serial), &all, &objects(vec![enrolled()]), now()).map_err(|refusal| refusal.label())
+    };
+    assert_eq!(decided("4a", using("4b")).unwrap_err(), "superseded");
+    assert!(decided("4b", using("4b")).is_ok() && decided("4b", using("4a")).is_ok());
+    assert!(decided("4a", using("4a")).is_ok() && decided("4a", using("of another object")).is_ok());
+    let grant = decided("4b", using("4a")).unwrap();
+    assert_eq!(grant.in_use.into_iter().collect::<Vec<_>>(), ["4a", "4b"]);
+}
+
+/// An agent that could not keep what it was given comes again and again, and is never locked out.
+#[test]
+fn there_is_room_as_long_as_one_of_many_was_never_used() {
+    let mut full = enrolled();
+    let one = full.status.as_ref().unwrap().earlier[0].clone();
+    let many = (0..MOST_EARLIER).map(|n| EarlierCertificate { serial: format!("{n}"), ..one.clone() });
+    full.status.as_mut().unwrap().earlier = many.collect();
+    assert!(asked(&by_serial("4b"), vec![full]).is_ok());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Status of a `TunnelCertificate`.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use sallyport_api::TunnelCertificate;
 use sallyport_api::common::{Enforcement, condition};
@@ -9,8 +11,8 @@ use sallyport_pki::inspect::Validity;
 use super::Trouble;
 use super::conditions::{More, Standing, Verdict, conditions};
 use crate::catalogue::ObjectKey;
-use crate::enrolment::{TokenStanding, standing};
-use crate::issuance::{Issuance, record};
+use crate::enrolment::{TokenStanding, standing, used};
+use crate::issuance::{Issuance, Seen, record, use_up};
 use crate::revocation::{Leaving, Listed};
 
 /// A certificate that is in its Secret.
@@ -58,6 +60,8 @@ pub struct CertificateFacts {
     pub delivery: Result<Delivery, Trouble>,
     /// Once it is revoked or being deleted.
     pub revocation: Option<Revocation>,
+    /// Serial numbers of certificates that its endpoint was seen to use.
+    pub in_use: BTreeSet<String>,
 }
 
 /// The status of a certificate. In trouble the last certificate stays in the status: it is still the one in use.
@@ -69,7 +73,9 @@ pub fn certificate(
     let mut status = certificate.status.clone().unwrap_or_default();
     let mut verdict = match &facts.delivery {
         Ok(Delivery::Enrolment) => enrolled(certificate, now),
-        Ok(Delivery::Secret { issued, authority }) => in_secret(certificate, &mut status, issued, authority, now),
+        Ok(Delivery::Secret { issued, authority }) => {
+            in_secret(certificate, &mut status, (issued, authority), &facts.in_use, now)
+        }
         Err(trouble) => trouble.into(),
     };
     if let Some(revocation) = &facts.revocation {
@@ -79,8 +85,8 @@ pub fn certificate(
     if let Some(token) = &certificate.spec.enrolment_token
         && standing(token, certificate, now) == TokenStanding::TooLong
     {
-        // Near its end it would look like one of seven days.
-        status.used_token = Some(token.sha256.clone());
+        // Near its end it would look like one of seven days. Where there is no room for it, it is refused until then.
+        let _ = use_up(&mut status.used_tokens, &used(token), now);
     }
     status.revocation = facts.revocation.as_ref().map(|revocation| revocation.enforcement.clone());
     let generation = certificate.metadata.generation;
@@ -93,8 +99,8 @@ pub fn certificate(
 fn in_secret(
     certificate: &TunnelCertificate,
     status: &mut TunnelCertificateStatus,
-    issued: &Issued,
-    authority: &ObjectKey,
+    (issued, authority): (&Issued, &ObjectKey),
+    in_use: &BTreeSet<String>,
     now: Timestamp,
 ) -> Verdict {
     if status.serial.as_deref() != Some(issued.serial.as_str()) {
@@ -106,7 +112,7 @@ fn in_secret(
             authority: authority.clone(),
             used_token: None,
         };
-        match record(Some(status), &issuance, now) {
+        match record(Some(status), &issuance, &Seen { in_use, listed: &|_| false }, now) {
             Ok(recorded) => *status = recorded,
             Err(full) => return Verdict::new(Standing::Stalled, "TooManyCertificates", full.to_string()),
         }
@@ -210,7 +216,7 @@ fn revoked_condition(revocation: Option<&Revocation>) -> More {
     };
     let (holds, message) = said(revocation);
     let reason = match &revocation.listed {
-        Listed::NoAuthority => "AuthorityNotFound",
+        Listed::AuthorityMissing { .. } | Listed::NoAuthority => "AuthorityNotFound",
         _ if holds => "Revoked",
         _ => "Enforcing",
     };
@@ -224,6 +230,10 @@ fn said(revocation: &Revocation) -> (bool, String) {
         Listed::NoAuthority => {
             (false, "the CertificateAuthority that issued it does not exist: nobody can sign a list".to_owned())
         }
+        Listed::AuthorityMissing { keys } => (
+            false,
+            format!("the CertificateAuthority that issued it does not exist, and Secret {keys} with its keys does"),
+        ),
         Listed::NotYet => (false, "waiting for the authority's revocation list".to_owned()),
         Listed::Listed(progress) => match &progress.waits_for {
             None => (true, "every gateway refuses its certificates and has cut what used one".to_owned()),
