@@ -20,13 +20,17 @@ pub struct Engineer {
 impl Engineer {
     /// With this certificate, for this region.
     pub fn new(region: &Region, credential: &Credential) -> Self {
+        Self::at(region, credential, &format!("{}:{}", region.node, region.inner))
+    }
+
+    /// The same, by one address of the inner door.
+    pub fn at(region: &Region, credential: &Credential, address: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         write_private(&folder.path().join("ada.crt"), credential.chain_pem.as_bytes());
         write_private(&folder.path().join("ada.key"), credential.key_pem.as_bytes());
         let config = format!(
-            "current: test\ncontexts:\n- name: test\n  server: https://{INNER}\n  address: {}:{}\n  \
-             certificate: ada.crt\n  key: ada.key\n  trust: ca.crt\n",
-            region.node, region.inner
+            "current: test\ncontexts:\n- name: test\n  server: https://{INNER}\n  address: {address}\n  \
+             certificate: ada.crt\n  key: ada.key\n  trust: ca.crt\n"
         );
         write_private(&folder.path().join("config.yaml"), config.as_bytes());
         let engineer = Self { folder };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::kubectl::{get, kubectl};
 use crate::lab;
-use crate::run::{built, text};
+use crate::run::{built, run, text};
 use crate::wait::{eventually, holds};
 
 /// Where the chart is installed.
@@ -55,6 +55,27 @@ pub fn leader() -> Option<String> {
     let lease = get(NAMESPACE, "lease", "sallyport");
     let holder = lease["spec"]["holderIdentity"].as_str().filter(|holder| !holder.is_empty())?;
     holder.split(['/', '_']).next().map(str::to_owned)
+}
+
+/// Kills the one that leads, without a word of farewell: its lease runs out before another may lead. In a cluster that is
+/// not the lab its pod is deleted instead, which is gentler.
+pub fn crash_leader() -> Option<String> {
+    let pod = leader()?;
+    if lab::is_here() {
+        let named = format!("POD_NAME={pod}");
+        let is_it = |environment: Vec<u8>| environment.split(|byte| *byte == 0).any(|entry| entry == named.as_bytes());
+        let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let process = processes.into_iter().find(|entry| {
+            let operator =
+                std::fs::read_to_string(entry.path().join("comm")).is_ok_and(|c| c.starts_with("sallyport-opera"));
+            operator && std::fs::read(entry.path().join("environ")).is_ok_and(is_it)
+        })?;
+        run(Command::new("kill").arg("-KILL").arg(process.file_name()));
+    }
+    // A pod that crashes again and again is started more and more slowly; a new one is not.
+    let delete = ["--namespace", NAMESPACE, "delete", "pod", &pod, "--grace-period=0", "--force", "--ignore-not-found"];
+    kubectl(&delete);
+    Some(pod)
 }
 
 /// An operator as a process of this machine, for one namespace.

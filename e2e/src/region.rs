@@ -59,6 +59,12 @@ impl Region {
         Engineer::new(self, &self.engineers.engineer(mail, groups))
     }
 
+    /// An engineer whose connections all go to one gateway, past the balancer, which would spread them.
+    pub fn engineer_at(&self, mail: &str, groups: &[&str], gateway: &str) -> Engineer {
+        let address = get(NAMESPACE, "pod", gateway)["status"]["podIP"].as_str().expect("an address").to_owned();
+        Engineer::at(self, &self.engineers.engineer(mail, groups), &format!("{address}:8444"))
+    }
+
     /// The gateways' names.
     pub fn gateways(&self) -> Vec<String> {
         vec![format!("{NAME}-gateway-0"), format!("{NAME}-gateway-1")]

@@ -227,6 +227,11 @@ fn a_rotation_goes_from_request_to_removed() {
 fn an_object_that_is_made_again_finds_its_root() {
     let ca = Ca::apply("again");
     let before = ca.ready();
+    assert_eq!(
+        ca.config_map()["metadata"]["ownerReferences"],
+        Value::Null,
+        "else it goes, and all revocations with it"
+    );
     delete(NAMESPACE, "ca", "again");
     ca.again();
     let after = ca.ready();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sallyport_e2e::authority::rotate;
 use sallyport_e2e::fleet::{Fleet, gateway_counters};
 use sallyport_e2e::kubectl::wait_condition;
-use sallyport_e2e::operators::{back, leader};
+use sallyport_e2e::operators::{back, crash_leader};
 use sallyport_e2e::region::{NAME, NAMESPACE};
 use sallyport_e2e::traffic::{Conversation, Newcomers};
 use sallyport_e2e::wait::holds;
@@ -68,14 +68,17 @@ fn a_fleet_with_live_traffic_notices_nothing_of_two_rotations() {
     let fleet = Fleet::connected(&region, size, env!("CARGO_BIN_EXE_echo_device"));
     say(&format!("{size} agents enrolled and connected in {:?}", began.elapsed()));
 
-    let ada = region.engineer("ada@vendor.example", &["ct-service"]);
+    // A stream through the restarted gateway would end with it, so each engineer has a gateway of their own.
+    let gateways = region.gateways();
+    let engineers: Vec<_> =
+        gateways.iter().map(|gateway| region.engineer_at("ada@vendor.example", &["ct-service"], gateway)).collect();
     let spread = |n: usize| fleet.device(n * size / CONVERSATIONS);
-    let conversations: Vec<_> = (0..CONVERSATIONS).map(|n| Conversation::begin(&ada, &spread(n))).collect();
+    let conversations: Vec<_> =
+        (0..CONVERSATIONS).map(|n| Conversation::begin(&engineers[n % 2], &spread(n))).collect();
     let bob = region.engineer("bob@vendor.example", &["ct-service"]);
     let devices = (0..size).map(|n| fleet.device(n)).collect();
     let newcomers = Newcomers::begin(region.clone(), bob, devices);
 
-    let gateways = region.gateways();
     let refused_before: Vec<_> = gateways.iter().map(|gateway| Refused::now(gateway)).collect();
     let dials_before = fleet.counters("sallyport_agent_dials_total");
     let steps_before = history().len();
@@ -94,17 +97,7 @@ fn a_fleet_with_live_traffic_notices_nothing_of_two_rotations() {
             if steps.len() > seen {
                 let step = steps.last().map(|step| format!("{} {}", step["generation"], step["state"])).unwrap();
                 // Each step loses its operator. The other follows when the lease has run out.
-                if let Some(pod) = leader() {
-                    kubectl(&[
-                        "--namespace",
-                        "sallyport-system",
-                        "delete",
-                        "pod",
-                        &pod,
-                        "--grace-period=0",
-                        "--force",
-                        "--ignore-not-found",
-                    ]);
+                if crash_leader().is_some() {
                     killed.push(step.clone());
                 }
                 if rotation == 1 && step.contains("Issuing") {
@@ -137,6 +130,9 @@ fn a_fleet_with_live_traffic_notices_nothing_of_two_rotations() {
 
     // No session broke but those of the gateway that was restarted.
     let restarted_at = restarted_at.expect("a gateway was restarted");
+    assert!(
+        conversations.iter().filter(|conversation| conversation.gateway == gateways[1]).count() >= CONVERSATIONS / 2
+    );
     for conversation in conversations {
         let gateway = conversation.gateway.clone();
         let outcome = conversation.end();
@@ -161,7 +157,8 @@ fn a_fleet_with_live_traffic_notices_nothing_of_two_rotations() {
     let dials = fleet.counters("sallyport_agent_dials_total");
     say(&format!("agents' dials before {dials_before:?}, after {dials:?}"));
 
-    assert!(killed.len() >= 6, "the operator was killed only at {killed:?}");
+    // Trusted and Issuing are one moment to whoever looks from outside; api_rotation_crash kills between them.
+    assert!(killed.len() >= 5, "the operator was killed only at {killed:?}");
     table(&history()[steps_before..], size, &killed);
 }
 
