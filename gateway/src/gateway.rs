@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::outer::Unknown;
 use crate::peers::Peers;
 use crate::place::Place;
-use crate::sessions::Sessions;
+use crate::sessions::{self, Sessions};
 use crate::store::{InForce, Store};
 use crate::trust::{Trust, TrustStore};
 use crate::tunnels::Tunnels;
@@ -51,20 +51,21 @@ impl Gateway {
         *self.draining.borrow()
     }
 
-    /// Cuts everything that `in_force` does not allow, and returns when it is cut: only then is a configuration
-    /// acknowledged. What is opened meanwhile checks the configuration again after it has registered itself.
+    /// Cuts everything that `in_force` does not allow, and returns when it is cut and recorded: only then is a
+    /// configuration acknowledged. What is opened meanwhile checks the configuration again after it has registered itself.
     pub async fn enforce(self: &Arc<Self>, in_force: &InForce) {
-        self.sessions.enforce(in_force).await;
+        let withdrawn = self.sessions.withdraw_denied(in_force);
         self.tunnels.enforce(in_force);
         self.metrics.generation.set(i64::try_from(in_force.generation).unwrap_or(i64::MAX));
+        sessions::all_ended(withdrawn).await;
     }
 
-    /// Cuts everything that `trust` does not allow, and returns when it is cut: sessions first, so that their end says
-    /// why, then tunnels and connections between replicas. Requests over other connections from before are checked one
-    /// by one.
+    /// Cuts everything that `trust` does not allow, and returns when it is cut and recorded: sessions first, so that their
+    /// end says why, then at once tunnels and connections between replicas; what ends slowly, or is recorded slowly, keeps
+    /// no revoked tunnel open. Requests over other connections from before are checked one by one.
     pub async fn enforce_trust(self: &Arc<Self>, trust: &Arc<Trust>) {
         let untrusted = self.tunnels.untrusted(trust);
-        self.sessions.withdraw_through(&untrusted).await;
+        let withdrawn = self.sessions.withdraw_through(&untrusted);
         for (endpoint, live, why) in untrusted {
             tracing::warn!(%endpoint, from = %live.from, reason = why, "tunnel cut");
             self.metrics.tunnels_cut.inc();
@@ -74,6 +75,7 @@ impl Gateway {
         if connections > 0 {
             tracing::warn!(connections, "connections of other replicas cut: their certificates are no longer trusted");
         }
+        sessions::all_ended(withdrawn).await;
     }
 
     /// The other replicas, by name.

@@ -20,6 +20,7 @@ pub mod drain;
 pub mod enrolments;
 pub mod gateway;
 pub mod inner;
+mod kept;
 pub mod metrics;
 pub mod outer;
 pub mod passage;

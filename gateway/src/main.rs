@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use sallyport_core::name::RegionId;
-use sallyport_gateway::place::{Listen, Place};
+use sallyport_gateway::place::{HOLD, Listen, Place};
 use sallyport_gateway::run;
 use sallyport_runtime::{telemetry, tls};
 
@@ -111,6 +111,7 @@ fn place(args: Run) -> Result<Place, String> {
             peer: port(8446),
             admin: port(9464),
         },
+        hold: HOLD,
         peer_address: Arc::new(move |gateway| template.replace("{gateway}", gateway.as_str())),
     })
 }

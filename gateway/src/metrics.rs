@@ -13,9 +13,11 @@ pub struct Metrics {
     pub enrolments: IntCounterVec,
     pub generation: IntGauge,
     pub handshakes_refused: IntCounterVec,
+    pub holds_ended_untold: IntCounter,
     pub nacks: IntCounter,
     pub proofs_refused: IntCounterVec,
     pub revocation_list_next_update: IntGauge,
+    pub revocation_lists: prometheus::IntGaugeVec,
     pub sessions: IntGauge,
     pub sessions_ended: IntCounterVec,
     pub sessions_opened: IntCounter,
@@ -57,6 +59,10 @@ impl Metrics {
                 "Connections refused at a door before any request, by door and reason.",
                 &["door", "reason"],
             ),
+            holds_ended_untold: registry.counter(
+                "sallyport_gateway_holds_ended_untold_total",
+                "Starts after which doors opened by what the volume keeps, because no operator said in time what counts.",
+            ),
             nacks: registry.counter(
                 "sallyport_gateway_configurations_refused_total",
                 "Configurations refused; the one before stayed in force.",
@@ -68,7 +74,12 @@ impl Metrics {
             ),
             revocation_list_next_update: registry.gauge(
                 "sallyport_revocation_list_next_update_seconds",
-                "When the first of the revocation lists in force ends and closes the doors for agents and peers, in seconds since 1970; 0 without any.",
+                "When the first of the revocation lists in force ends and closes the doors to its authority's certificates, in seconds since 1970; 0 without any.",
+            ),
+            revocation_lists: registry.gauge_vec(
+                "sallyport_gateway_revocation_lists",
+                "Trusted certificate authorities by the state of their revocation list; ended and missing ones let nobody in.",
+                &["state"],
             ),
             sessions: registry.gauge("sallyport_gateway_sessions", "Sessions that are open."),
             sessions_ended: registry.counter_vec(

@@ -22,6 +22,7 @@ use sallyport_core::config::Endpoint;
 use sallyport_core::identity::{Identity, Role};
 use sallyport_core::name::EndpointId;
 use sallyport_pki::inspect;
+use sallyport_runtime::tls::Reason;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -32,6 +33,7 @@ use crate::doors::{self, Refused};
 use crate::gateway::Gateway;
 use crate::inner::answer::Problem;
 use crate::socket::{Discard, Socket};
+use crate::trust::Trust;
 
 pub use unknown::Unknown;
 
@@ -56,12 +58,16 @@ pub async fn serve(gateway: Arc<Gateway>, stream: TlsStream<TcpStream>, from: So
         Ok(Identity { region, role: Role::Endpoint(endpoint) }) if region == gateway.place.region => {
             let discard = Discard::default();
             let site = Site { gateway, endpoint, from, chain, discard: discard.clone() };
+            // The handshake knows the lists alone, and may be older than the trust.
+            if let Err(reason) = site.is_trusted() {
+                return Refused::no_longer(reason).report(&site.gateway, "outer", from);
+            }
             let app = Router::new()
                 .route("/v1/preflight", get(preflight))
                 .route("/v1/tunnel", get(tunnel::upgrade))
                 .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "notFound", "there is no such page") })
                 .with_state(site.clone())
-                .merge(lists::router(Arc::clone(&site.gateway)))
+                .merge(lists::router(Arc::clone(&site.gateway), lists::Downloads::Any))
                 .merge(est::router(est::Asker::of(&site)));
             doors::serve_http(Socket::new(stream, discard), app, doors::ANSWERED, stop).await;
         }
@@ -107,14 +113,20 @@ impl IntoResponse for NotAdmitted {
 }
 
 impl Site {
+    /// Whether the certificate of the connection would be let in now, and by which trust.
+    fn is_trusted(&self) -> Result<Arc<Trust>, Reason> {
+        let trust = self.gateway.trust.current().ok_or(Reason::Untrusted)?;
+        trust.admits(&self.chain, UnixTime::now())?;
+        Ok(trust)
+    }
+
     /// The certificate of the connection, if it would be let in now: the connection may be older than the trust.
     fn certificate(&self) -> Result<InUse, NotAdmitted> {
         let not_trusted = |label: &'static str| {
             let message = format!("the certificate of this connection would not be let in any more: {label}");
             NotAdmitted::new(StatusCode::FORBIDDEN, label, message)
         };
-        let trust = self.gateway.trust.current().ok_or_else(|| not_trusted("untrusted"))?;
-        trust.admits(&self.chain, UnixTime::now()).map_err(|reason| not_trusted(reason.label()))?;
+        let trust = self.is_trusted().map_err(|reason| not_trusted(reason.label()))?;
         let leaf = self.chain.first();
         leaf.and_then(|leaf| InUse::read(leaf, trust.bundle())).ok_or_else(|| not_trusted("untrusted"))
     }

@@ -3,9 +3,16 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sallyport_core::identity::{Identity, Role};
 use sallyport_core::name::{Name, RegionId};
+
+/// Invariant I9 says that a gateway starts with the operator gone, I2 that what is revoked gets in nowhere. An operator
+/// that runs attaches within seconds of a start and says first what counts, so this long nobody loses anything and no old
+/// revocation list opens a door; when none comes, a region without an operator is worth more than the revocations of the
+/// time in which this gateway was away.
+pub const HOLD: Duration = Duration::from_secs(15);
 
 /// What is fixed for the life of the process.
 #[derive(Clone)]
@@ -22,6 +29,9 @@ pub struct Place {
     pub trust: PathBuf,
     /// Where the doors listen.
     pub listen: Listen,
+    /// How long after a start the doors for agents and peers wait for an operator to say what counts now; zero is not at
+    /// all. [`HOLD`], but in tests.
+    pub hold: Duration,
     /// Under which `host:port` a replica's peer port is dialled.
     pub peer_address: Arc<dyn Fn(&Name) -> String + Send + Sync>,
 }

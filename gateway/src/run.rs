@@ -94,6 +94,8 @@ pub async fn start(place: Place) -> Result<Running, RunError> {
     tokio::spawn(count(Arc::clone(&gateway)));
     tokio::spawn(trust::watch_lists(Arc::clone(&gateway)));
     tokio::spawn(renewal::walk(Arc::clone(&gateway)));
+    tokio::spawn(Arc::clone(&certificates).end_hold(stop.clone()));
+    tokio::spawn(Arc::clone(&certificates).take_when_valid(stop.clone()));
     tokio::spawn(look_at_mounted(certificates, stop.clone()));
     gateway.audit.append(Event::GatewayStarted { version: env!("CARGO_PKG_VERSION").into() }).await?;
     tracing::info!(region = %gateway.place.region, gateway = %gateway.place.gateway, "gateway running");

@@ -94,6 +94,18 @@ impl LiveSession {
     }
 }
 
+/// Waits until both legs of each are closed and its end is recorded.
+pub async fn all_ended(sessions: Vec<Arc<LiveSession>>) {
+    for session in sessions {
+        session.wait_ended().await;
+    }
+}
+
+/// Why a session through a tunnel ends that is not trusted any more.
+fn through(endpoint: &EndpointId, why: &str) -> String {
+    format!("endpoint {endpoint}: {why}")
+}
+
 /// The engineers' authorities of a configuration; unreadable ones are none.
 pub fn authorities(config: &RegionConfig) -> TrustBundle {
     TrustBundle::from_pem(&config.settings.engineer_authorities).unwrap_or_else(|_| TrustBundle::empty())
@@ -132,9 +144,10 @@ impl Sessions {
         self.lock().values().filter(|session| session.ended().is_none()).cloned().collect()
     }
 
-    /// Ends what the configuration no longer allows, and returns when that is over: the same decision as at the
-    /// beginning, taken again for each.
-    pub async fn enforce(&self, in_force: &InForce) {
+    /// Ends what the configuration no longer allows: the same decision as at the beginning, taken again for each. No byte of
+    /// them passes after this returns; their ends are for [`all_ended`] to wait for.
+    #[must_use = "they have not ended yet"]
+    pub fn withdraw_denied(&self, in_force: &InForce) -> Vec<Arc<LiveSession>> {
         let now = Timestamp::now();
         let trusted = authorities(&in_force.config);
         let mut cut = Vec::new();
@@ -154,35 +167,30 @@ impl Sessions {
             session.withdraw(&why);
             cut.push(session);
         }
-        for session in cut {
-            session.wait_ended().await;
-        }
+        cut
     }
 
-    /// Ends the sessions through tunnels that are about to be cut, and returns when that is over.
-    pub async fn withdraw_through(&self, tunnels: &[(EndpointId, LiveTunnel, &'static str)]) {
+    /// Ends the sessions through tunnels that are about to be cut, likewise.
+    #[must_use = "they have not ended yet"]
+    pub fn withdraw_through(&self, tunnels: &[(EndpointId, LiveTunnel, &'static str)]) -> Vec<Arc<LiveSession>> {
         let mut cut = Vec::new();
         let whys: BTreeMap<_, _> = tunnels.iter().map(|(endpoint, _, why)| (endpoint, why)).collect();
         for session in self.live() {
             let endpoint = session.passage.permit().authorised().endpoint();
             if let Some(why) = whys.get(endpoint) {
                 tracing::info!(session = %session.id, %endpoint, reason = why, "session withdrawn");
-                session.withdraw(&format!("endpoint {endpoint}: {why}"));
+                session.withdraw(&through(endpoint, why));
                 cut.push(session);
             }
         }
-        for session in cut {
-            session.wait_ended().await;
-        }
+        cut
     }
 
     /// Ends every session.
     pub async fn end_all(&self, reason: EndReason) {
         let live = self.live();
         live.iter().for_each(|session| session.end(reason.clone()));
-        for session in live {
-            session.wait_ended().await;
-        }
+        all_ended(live).await;
     }
 
     /// The number of open sessions, and to be told when it changes.

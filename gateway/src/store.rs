@@ -1,15 +1,18 @@
 //! The configuration in force, and its copy on the gateway's volume, from which a gateway starts when the operator is
 //! gone (invariant I9).
 
-use std::path::{Path, PathBuf};
+use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 
 use prost::Message as _;
 use sallyport_control::update::Collector;
 use sallyport_control::{digest, wire};
 use sallyport_core::config::RegionConfig;
-use sallyport_runtime::files;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::kept::{Kept, NotKept};
 
 /// A configuration with its number. Generation 0 is "none yet": it allows nothing.
 #[derive(Clone, Debug, Default)]
@@ -29,10 +32,7 @@ impl InForce {
 
 /// Holds the configuration in force; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Store {
-    path: PathBuf,
-    in_force: watch::Sender<InForce>,
-}
+pub struct Store(Kept<InForce>);
 
 /// Why a configuration could not be stored or read.
 #[derive(Debug, thiserror::Error)]
@@ -54,32 +54,35 @@ impl Store {
             }),
             Err(_) => InForce::default(),
         };
-        Self { path, in_force: watch::Sender::new(in_force) }
+        Self(Kept::new(path, in_force))
     }
 
     /// The configuration in force now.
     pub fn current(&self) -> InForce {
-        self.in_force.borrow().clone()
+        self.0.current()
     }
 
     /// To be told of every change.
     pub fn watch(&self) -> watch::Receiver<InForce> {
-        self.in_force.subscribe()
+        self.0.watch()
     }
 
-    /// Writes the configuration to the volume, then puts it in force.
-    pub async fn put(&self, next: InForce) -> Result<(), StoreError> {
+    /// Writes the configuration to the volume, then puts it in force, unless the operator that sent it is superseded by
+    /// then.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; the one before is then still in force.
+    pub async fn put(&self, next: InForce, superseded: &CancellationToken) -> Result<(), StoreError> {
         let bytes = digest::encode(next.generation, &next.config);
-        let path = self.path.clone();
-        let written = tokio::task::spawn_blocking(move || files::write_atomic(&path, &bytes, 0o600)).await;
-        let failed = |why: String| StoreError { path: self.path.display().to_string(), why };
-        match written {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(failed(error.to_string())),
-            Err(error) => return Err(failed(error.to_string())),
-        }
-        self.in_force.send_replace(next);
-        Ok(())
+        let put = self.0.put(next, bytes, superseded, |_| Ok::<_, Infallible>(()));
+        put.await.map_err(|why| {
+            let why = match why {
+                NotKept::Refused(never) => match never {},
+                NotKept::Superseded => "the operator that sent it was superseded by another".to_owned(),
+                NotKept::Write(why) => why,
+            };
+            StoreError { path: self.0.path(), why }
+        })
     }
 }
 
@@ -101,7 +104,7 @@ mod tests {
         assert_eq!((store.current().generation, store.current().digest().as_str()), (0, ""));
         let mut config = RegionConfig::default();
         config.settings.outer_host = "outer.example".to_owned();
-        store.put(InForce { generation: 7, config: Arc::new(config) }).await.unwrap();
+        store.put(InForce { generation: 7, config: Arc::new(config) }, &CancellationToken::new()).await.unwrap();
         let again = Store::open(folder.path());
         assert_eq!(again.current().generation, 7);
         assert_eq!(again.current().config.settings.outer_host, "outer.example");

@@ -107,6 +107,69 @@ async fn an_endpoint_enrols_by_token_dials_in_and_renews_by_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_carries_the_certificate_and_the_proof_to_the_operator() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    knows_one_token(&mut operator);
+    let own = region.ca.endpoint("lyon", "agent");
+    let renewing = Visitor { bundle: region.ca.bundle(), credential: Some(own.clone()), running: &running };
+    let with = |proofs: &[&str]| {
+        let mut request = enrolment("simplereenroll", None, &request());
+        for proof in proofs {
+            request.headers_mut().append("sallyport-renewal-proof", proof.parse().unwrap());
+        }
+        request
+    };
+    for (proofs, expected) in [(vec!["c2lnbmF0dXJl"], b"signature".to_vec()), (vec![], Vec::new())] {
+        let answer = operator.during(renewing.send(with(&proofs))).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.message());
+        let Some(Proof::Certificate(current)) = operator.enrols.remove(0).proof else { panic!("by certificate") };
+        assert_eq!((current.leaf, current.proof), (own.der.clone(), expected));
+    }
+    let long = "AAAA".repeat(64);
+    for wrong in [vec!["?"], vec![""], vec!["c2ln", "c2ln"], vec![&long]] {
+        let answer = operator.during(renewing.send(with(&wrong))).await.unwrap();
+        assert_eq!(answer.code(), (400, "badRequest".to_owned()), "{wrong:?}");
+    }
+    assert!(operator.enrols.is_empty(), "what is wrong in form reaches nobody");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_fetched_once_and_not_without_end() {
+    let region = Region::new(1);
+    let (running, _operator) = region.ready(0, &region.config()).await;
+    let path = format!("/v1/crls/{}.crl", region.ca.authority().fingerprint());
+    let get = |known: Option<&str>| {
+        let request = Request::get(&path).header("host", "outer.example");
+        let request = known.into_iter().fold(request, |request, tag| request.header("if-none-match", tag));
+        request.body(axum::body::Body::empty()).unwrap()
+    };
+    let anonymous = visitor(&region, &running);
+    let mut connection = anonymous.connect().await.unwrap();
+    let first = send(&mut connection, get(None)).await.unwrap();
+    let tag = first.header("etag").to_owned();
+    assert!(first.status == StatusCode::OK && !first.body.is_empty() && tag.len() > 64, "{tag}");
+    let again = send(&mut connection, get(Some(&tag))).await.unwrap();
+    assert!(again.status == StatusCode::NOT_MODIFIED && again.body.is_empty());
+    let weak = format!("\"other\", W/{tag}");
+    assert_eq!(send(&mut connection, get(Some(&weak))).await.unwrap().status, StatusCode::NOT_MODIFIED);
+    for _ in 3..8 {
+        let another = send(&mut connection, get(Some("\"other\""))).await.unwrap();
+        assert_eq!((another.status, another.body), (StatusCode::OK, first.body.clone()));
+    }
+    let refused = send(&mut connection, get(None)).await.unwrap();
+    assert_eq!(refused.code(), (429, "tooManyLists".to_owned()));
+    assert_eq!(refused.header("connection"), "close");
+    assert_eq!(anonymous.get(&path).await.unwrap().status, StatusCode::OK, "who connects again may go on");
+
+    let known = Visitor { credential: Some(region.ca.endpoint("lyon", "agent")), ..visitor(&region, &running) };
+    let mut connection = known.connect().await.unwrap();
+    for _ in 0..12 {
+        assert_eq!(send(&mut connection, get(None)).await.unwrap().status, StatusCode::OK);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_refusal_has_its_status_and_its_record() {
     let region = Region::new(1);
     let (running, mut operator) = region.ready(0, &region.config()).await;
@@ -117,6 +180,7 @@ async fn each_refusal_has_its_status_and_its_record() {
         ("unknownEndpoint", 403, true),
         ("suspended", 403, true),
         ("deliveredBySecret", 403, true),
+        ("proofRequired", 403, true),
         ("badRequest", 400, true),
         ("notNow", 503, true),
         ("noTime-yet", 403, false),
@@ -150,6 +214,7 @@ async fn each_refusal_has_its_status_and_its_record() {
         "unknownEndpoint",
         "suspended",
         "deliveredBySecret",
+        "proofRequired",
         "badRequest",
         "notNow",
         "refused",
@@ -170,14 +235,16 @@ async fn after_ten_wrong_tokens_nobody_is_asked() {
         let answer = operator.during(visitor.enroll(Some(("lyon/agent", &token)), &request())).await;
         assert_eq!(answer.code(), (401, "tokenRefused".to_owned()));
     }
-    // Neither with the right token, nor for another endpoint: this source has to wait.
-    for endpoint in ["lyon/agent", "lyon/other"] {
-        let answer = operator.during(visitor.enroll(Some((endpoint, TOKEN)), &request())).await;
-        assert_eq!(answer.code(), (429, "tooManyRefused".to_owned()));
-        let wait: u64 = answer.header("retry-after").parse().unwrap();
-        assert!((1..=601).contains(&wait), "{wait}");
-    }
+    // Nor with the right token: for this endpoint, this source has to wait.
+    let answer = operator.during(visitor.enroll(Some(("lyon/agent", TOKEN)), &request())).await;
+    assert_eq!(answer.code(), (429, "tooManyRefused".to_owned()));
+    let wait: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=601).contains(&wait), "{wait}");
     assert_eq!(operator.enrols.len(), 10);
+    // A neighbour behind the same address has not tried yet, and the operator is asked.
+    let answer = operator.during(visitor.enroll(Some(("lyon/other", TOKEN)), &request())).await;
+    assert_eq!(answer.code(), (401, "tokenRefused".to_owned()));
+    assert_eq!(operator.enrols.len(), 11);
 }
 
 #[tokio::test(flavor = "multi_thread")]

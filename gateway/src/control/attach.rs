@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use jiff::Timestamp;
 use sallyport_audit::Event;
 use sallyport_control::update::Collector;
 use sallyport_control::wire::control_server::Control as ControlService;
@@ -18,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::certificates::Certificates;
+use super::certificates::{Certificates, Told};
 use super::report;
 use crate::gateway::Gateway;
 use crate::store::InForce;
@@ -64,7 +63,8 @@ impl ControlService for Control {
         self.gateway.metrics.control_streams.inc();
         tracing::info!("operator attached");
         let (out, answers) = mpsc::channel(32);
-        let attached = Attached { control: self.clone(), out, collector: Collector::default() };
+        let attached =
+            Attached { control: self.clone(), superseded: superseded.clone(), out, collector: Collector::default() };
         let updates = request.into_inner();
         tokio::spawn(async move {
             tokio::select! {
@@ -78,6 +78,8 @@ impl ControlService for Control {
 
 struct Attached {
     control: Control,
+    /// Cancelled when a newer operator is in charge: what this one sent must not take effect after that.
+    superseded: CancellationToken,
     out: mpsc::Sender<Result<FromGateway, Status>>,
     collector: Collector,
 }
@@ -170,12 +172,13 @@ impl Attached {
             }
         };
         let next = InForce { generation, config: Arc::new(config) };
-        if let Err(error) = gateway.store.put(next.clone()).await {
+        if let Err(error) = gateway.store.put(next.clone(), &self.superseded).await {
             gateway.metrics.nacks.inc();
             tracing::error!(generation, %error, "configuration could not be stored");
             return self.say(Out::Nack(wire::Nack { generation, reason: error.to_string() })).await;
         }
         // The doors first: nobody comes in by what was, while what is there is cut.
+        self.control.certificates.told(Told::Configuration);
         self.control.certificates.refresh();
         gateway.enforce(&next).await;
         if let Err(error) = gateway.audit.append(Event::ConfigurationApplied { generation }).await {
@@ -191,7 +194,7 @@ impl Attached {
         let gateway = Arc::clone(&self.control.gateway);
         let digest = message.digest.clone();
         let before = gateway.trust.current();
-        let trust = match put_trust(&gateway, message).await {
+        let trust = match put_trust(&gateway, message, &self.superseded).await {
             Ok(trust) => trust,
             Err(error) => {
                 gateway.metrics.trust_refused.inc();
@@ -201,6 +204,7 @@ impl Attached {
             }
         };
         // The doors first: nobody comes in by what was, while what is there is cut.
+        self.control.certificates.told(Told::Trust);
         self.control.certificates.trust_changed(before.as_deref(), &trust);
         gateway.enforce_trust(&trust).await;
         if before.is_none_or(|before| before.digest() != digest) {
@@ -224,10 +228,13 @@ impl Attached {
     }
 }
 
-async fn put_trust(gateway: &Gateway, message: wire::Trust) -> Result<Arc<Trust>, TrustError> {
+async fn put_trust(
+    gateway: &Gateway,
+    message: wire::Trust,
+    superseded: &CancellationToken,
+) -> Result<Arc<Trust>, TrustError> {
     let trust = Arc::new(Trust::parse(message)?);
-    trust.is_in_time(Timestamp::now())?;
-    gateway.trust.put(Arc::clone(&trust)).await?;
+    gateway.trust.put(Arc::clone(&trust), superseded).await?;
     Ok(trust)
 }
 

@@ -3,7 +3,9 @@
 
 mod doors;
 mod held;
+mod hold;
 mod mounted;
+mod taking;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +25,10 @@ use crate::gateway::Gateway;
 use crate::trust::Trust;
 
 use held::Held;
+use hold::Hold;
 use mounted::Mounted;
+
+pub use hold::Told;
 
 /// Each certificate a gateway needs: what it is for and its file on the volume.
 const PURPOSES: [(Purpose, &str); 3] =
@@ -48,6 +53,10 @@ struct State {
     /// dropped is not trusted again because of that.
     dropped: TrustBundle,
     held: Vec<(Purpose, Held)>,
+    /// What came and is not valid yet, while the one before is good. Not on the volume: a process that starts meanwhile
+    /// starts with the one before, and asks again.
+    next: Vec<(Purpose, Held)>,
+    hold: Hold,
     /// Keys whose certificate was asked for and has not come.
     asked: Vec<(Purpose, PrivateKey, String)>,
     /// Not asked for before then, because the operator refused.
@@ -93,6 +102,8 @@ impl Certificates {
             mounted,
             dropped: TrustBundle::empty(),
             held: PURPOSES.iter().filter_map(kept).collect(),
+            next: Vec::new(),
+            hold: Hold::lasting(place.hold),
             asked: Vec::new(),
             refused: Vec::new(),
             moves: Vec::new(),
@@ -144,7 +155,9 @@ impl Certificates {
         let mut due = Vec::new();
         for (purpose, _) in PURPOSES {
             let Some(host) = self.host(purpose) else { continue };
-            let held = state.held.iter().find(|(p, held)| *p == purpose && held.host == host).map(|(_, held)| held);
+            // What came and waits is as good as held: it is not asked for again.
+            let mut all = state.next.iter().chain(&state.held);
+            let held = all.find(|(p, held)| *p == purpose && held.host == host).map(|(_, held)| held);
             let at = match (held, trust.as_deref()) {
                 (None, _) => now,
                 (Some(held), None) => held.ages_at(),
@@ -172,8 +185,8 @@ impl Certificates {
         }
     }
 
-    /// A certificate that was asked for: written to the volume, then used for handshakes from now on. Connections that
-    /// stand go on.
+    /// A certificate that was asked for: written to the volume, then used for handshakes from now on, or from when it is
+    /// valid on. Connections that stand go on.
     pub fn receive(&self, signed: &SignedCertificate) -> Result<(), CertificateProblem> {
         let purpose = signed.purpose();
         let name = PURPOSES.iter().find(|(p, _)| *p == purpose).map(|(_, name)| *name);
@@ -187,22 +200,39 @@ impl Certificates {
         let held = Held::new(signed.chain.clone(), key.to_pem().to_string(), host);
         // Refuses a chain that cannot be read or does not fit the key.
         tls::server(&held.material(), ClientAuth::None, &[]).map_err(|error| CertificateProblem::new(name, error))?;
-        let bytes = serde_json::to_vec(&held).map_err(|error| CertificateProblem::new(name, error))?;
-        files::write_atomic(&held::file(&self.folder, name), &bytes, 0o600)
-            .map_err(|error| CertificateProblem::new(name, error))?;
-        state.held.retain(|(p, _)| *p != purpose);
         // One that the signing authority did not issue would be asked for again at once, and again.
         let trust = self.gateway.trust.current();
         let issuer = trust.as_ref().and_then(|trust| held.in_use(trust.bundle())).map(|in_use| in_use.issuer);
-        if trust.is_none_or(|trust| issuer.is_some_and(|issuer| issuer == trust.issuer())) {
+        let of_signer = trust.as_ref().is_none_or(|trust| issuer.is_some_and(|issuer| issuer == trust.issuer()));
+        let now = Timestamp::now();
+        let taken_at = state.taken_at(purpose, &held, trust.as_deref().map(Trust::bundle), now);
+        state.next.retain(|(p, _)| *p != purpose);
+        if taken_at > now {
+            tracing::warn!(
+                purpose = name, used_from = %taken_at,
+                "certificate received that is not valid yet; the one before stays in use. Compare the clocks of operator \
+                 and gateway"
+            );
+            state.next.push((purpose, held));
+        } else {
+            self.keep(name, &held)?;
+            state.held.retain(|(p, _)| *p != purpose);
+            state.held.push((purpose, held));
+            tracing::info!(purpose = name, "certificate received");
+        }
+        if of_signer {
             state.refused.retain(|(p, _)| *p != purpose);
         }
-        state.held.push((purpose, held));
         drop(state);
-        tracing::info!(purpose = name, "certificate received");
         self.refresh();
         self.changed.send_replace(());
         Ok(())
+    }
+
+    fn keep(&self, name: &'static str, held: &Held) -> Result<(), CertificateProblem> {
+        let bytes = serde_json::to_vec(held).map_err(|error| CertificateProblem::new(name, error))?;
+        files::write_atomic(&held::file(&self.folder, name), &bytes, 0o600)
+            .map_err(|error| CertificateProblem::new(name, error))
     }
 
     /// Another trust is in force: for handshakes from now on. `before` is what was.
@@ -211,6 +241,7 @@ impl Certificates {
         let mut state = self.lock();
         state.dropped = state.dropped.union(&gone);
         state.refused.clear();
+        self.take(&mut state, Some(now.bundle()));
         drop(state);
         self.refresh();
         // Whose issuer is which depends on it.

@@ -14,6 +14,9 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use sallyport_audit::Event;
 use sallyport_control::wire::enrolled::Result as Outcome;
@@ -90,13 +93,31 @@ async fn simple_reenroll(State(asker): State<Asker>, request: Request) -> Result
     asker.count("simplereenroll", enrolled)
 }
 
+/// Carries the signature by the key of the certificate that is to be renewed, base64. With it the operator needs nobody's
+/// word for it that the endpoint itself asks.
+const RENEWAL_PROOF: HeaderName = HeaderName::from_static("sallyport-renewal-proof");
+/// An ECDSA signature by P-384 has 104 bytes at most (ASN.1).
+const LONGEST_PROOF: usize = 128;
+
+/// What the client sent to prove that it asks itself; empty when it sent none, as plain clients do. The operator judges.
+fn renewal_proof(headers: &HeaderMap) -> Result<Vec<u8>, Refused> {
+    let mut values = headers.get_all(RENEWAL_PROOF).iter();
+    let Some(value) = values.next() else { return Ok(Vec::new()) };
+    let proof = STANDARD.decode(value.as_bytes()).ok().filter(|proof| (1..=LONGEST_PROOF).contains(&proof.len()));
+    match (proof, values.next()) {
+        (Some(proof), None) => Ok(proof),
+        _ => Err(Refused::BadRequest { message: "Sallyport-Renewal-Proof: send one signature in base64".to_owned() }),
+    }
+}
+
 async fn reenroll(asker: &Asker, request: Request) -> Result<Response, Refused> {
     let site = asker.site.as_ref().ok_or(Refused::NoCertificate)?;
     let current = site.certificate().map_err(|refused| Refused::NotTrusted { message: refused.message })?;
+    let proof = renewal_proof(request.headers())?;
     let csr = Csr::read(request).await?;
     let endpoint = site.endpoint.clone();
-    let proof =
-        CurrentCertificate { endpoint: endpoint.to_string(), serial: current.serial, ..CurrentCertificate::default() };
+    let leaf = site.chain.first().map(|leaf| leaf.to_vec()).unwrap_or_default();
+    let proof = CurrentCertificate { endpoint: endpoint.to_string(), serial: current.serial, leaf, proof };
     let renewals = &asker.gateway.unknown.renewals;
     let Issued { leaf, serial } = asker.ask(&endpoint, enrol::Proof::Certificate(proof), csr, renewals).await?;
     asker.record(Event::Renewed { endpoint, serial: serial.into(), from: asker.from }).await;
@@ -117,8 +138,7 @@ impl Asker {
         csr: Csr,
         attempts: &Attempts,
     ) -> Result<Issued, Refused> {
-        let source = matches!(proof, enrol::Proof::Token(_)).then(|| Source::from(self.from));
-        let attempt = attempts.begin(source, endpoint, Instant::now());
+        let attempt = attempts.begin(Source::from(self.from), endpoint, Instant::now());
         let attempt = attempt.map_err(|wait| Refused::TooMany { wait })?;
         let issued = self.issued(endpoint, proof, csr).await;
         if issued.as_ref().err().is_none_or(|refused| !refused.is_the_askers()) {

@@ -43,8 +43,8 @@ impl Default for Unknown {
     fn default() -> Self {
         Self {
             places: Places::new(MOST, MOST_EACH),
-            tokens: Attempts::default(),
-            renewals: Attempts::default(),
+            tokens: Attempts::tokens(),
+            renewals: Attempts::renewals(),
             records: Records::default(),
         }
     }
@@ -62,7 +62,7 @@ pub(super) async fn serve(
     };
     let app = Router::new()
         .fallback(unauthorized)
-        .merge(lists::router(Arc::clone(&gateway)))
+        .merge(lists::router(Arc::clone(&gateway), lists::Downloads::few()))
         .merge(est::router(est::Asker::unknown(gateway, from)));
     let served = doors::serve_http(stream, app, ANSWERED, stop);
     if tokio::time::timeout(LIFE, Box::pin(served)).await.is_err() {

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::{LiveSession, driver};
 use crate::gateway::Gateway;
 use crate::passage::{Passage, Permit};
+use crate::tunnels::LiveTunnel;
 
 /// Why no session was opened.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +82,7 @@ async fn try_open(
     }
     let authorised = authorise(gateway, engineer, request).await?;
     let tunnel = gateway.tunnels.to(authorised.endpoint());
-    let tunnel = tunnel.ok_or_else(|| OpenRefused::NotConnected(request.device.clone()))?.tunnel;
+    let tunnel = tunnel.ok_or_else(|| OpenRefused::NotConnected(request.device.clone()))?;
     let id = new_id(gateway.place.ordinal());
     let limits = limits(gateway, &authorised);
     let protocol = protocol(gateway, &authorised);
@@ -89,7 +90,7 @@ async fn try_open(
     let now = Timestamp::now();
     let session = Arc::new(LiveSession {
         id,
-        passage: Passage::open(permit, tunnel),
+        passage: Passage::open(permit, tunnel.tunnel.clone()),
         protocol,
         opened_at: now,
         expires_at: now + limits.longest,
@@ -101,7 +102,7 @@ async fn try_open(
     });
     gateway.sessions.insert(Arc::clone(&session));
     tokio::spawn(driver::drive(Arc::clone(gateway), Arc::clone(&session), limits, Instant::now()));
-    recheck(gateway, &session).await?;
+    recheck(gateway, &session, &tunnel).await?;
     Ok(session)
 }
 
@@ -151,20 +152,28 @@ async fn record(gateway: &Gateway, id: &str, authorised: Authorised, limits: Lim
     Ok(Permit::grant(id.to_owned(), authorised, receipt))
 }
 
-/// A configuration that came while the session was being opened may have missed it: look again, now that it is
-/// registered.
-async fn recheck(gateway: &Gateway, session: &LiveSession) -> Result<(), OpenRefused> {
+/// A configuration or trust that came while the session was being opened may have missed it: look again, now that it is
+/// registered. A tunnel that is not trusted any more may not be cut yet.
+async fn recheck(gateway: &Gateway, session: &LiveSession, tunnel: &LiveTunnel) -> Result<(), OpenRefused> {
     let authorised = session.passage.permit().authorised();
     let config = gateway.store.current().config;
-    match decide(&config, authorised.engineer(), authorised.request(), Timestamp::now()) {
-        Ok(_) => Ok(()),
-        Err(denied) => {
-            session.withdraw(&denied.to_string());
-            session.wait_ended().await;
-            Err(denied.into())
+    let decided = decide(&config, authorised.engineer(), authorised.request(), Timestamp::now());
+    let trusted = gateway.trust.current().map_or(Err(UNTRUSTED), |trust| trust.allows(&tunnel.certificate()));
+    let (why, refused) = match (decided, trusted) {
+        (Ok(_), Ok(())) => return Ok(()),
+        (Err(denied), _) => (denied.to_string(), denied.into()),
+        (Ok(_), Err(why)) => {
+            let refused = OpenRefused::NotConnected(authorised.device().clone());
+            (super::through(authorised.endpoint(), why), refused)
         }
-    }
+    };
+    session.withdraw(&why);
+    session.wait_ended().await;
+    Err(refused)
 }
+
+/// There is no tunnel without trust; should there be one, nothing passes through it.
+const UNTRUSTED: &str = "this gateway has no trust";
 
 /// The engineer's certificate ends a session too.
 fn limits(gateway: &Gateway, authorised: &Authorised) -> Limits {

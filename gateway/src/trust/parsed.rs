@@ -1,6 +1,6 @@
 //! A [`wire::Trust`], read and checked as a whole.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,12 +14,19 @@ use sallyport_runtime::tls::{Admission, Reason, TlsError};
 
 use crate::certificate::InUse;
 
-/// Authorities with one revocation list each, and what agents are told of them.
+/// Authorities with at most one revocation list each, and what agents are told of them.
+///
+/// An authority without a list, or whose list has ended, is no reason to refuse the others' news: its key may be lost for
+/// good. Doors let nobody in by its certificates, which is what [`Admission`] makes sure of for each authority alone.
 #[derive(Debug)]
 pub struct Trust {
     message: wire::Trust,
     bundle: TrustBundle,
+    /// Fingerprints of the bundle's certificates.
+    authorities: Vec<String>,
     lists: Vec<List>,
+    /// Serial numbers that are revoked besides the lists, by issuer.
+    denied: BTreeMap<String, HashSet<String>>,
     admission: Admission,
 }
 
@@ -30,13 +37,14 @@ pub struct List {
     pub issuer: String,
     /// The list.
     pub list: RevocationList,
+    /// The list in DER, shared by all downloads of it.
+    pub der: Bytes,
     /// Serial numbers that it revokes: asked for every tunnel at every change.
     revoked: HashSet<String>,
 }
 
 impl Trust {
-    /// Reads a message. Whether its lists are still in time is for [`Trust::is_in_time`]: a copy from the volume is
-    /// worth reading when they are not.
+    /// Reads a message. Lists may be missing or have ended; see [`Trust`].
     ///
     /// # Errors
     /// See [`TrustRefused`]. Nothing of a message that is refused is used.
@@ -55,30 +63,37 @@ impl Trust {
             let list = RevocationList::parse(der).map_err(refused)?;
             let issuer = list.verify(&bundle).map_err(refused)?;
             let revoked = list.entries().iter().map(|entry| entry.serial_hex.clone()).collect();
-            lists.push(List { issuer, list, revoked });
+            lists.push(List { issuer, list, der: Bytes::copy_from_slice(der), revoked });
         }
         for authority in &authorities {
-            match lists.iter().filter(|list| list.issuer == *authority).count() {
-                1 => {}
-                count => return Err(TrustRefused::Lists { authority: authority.clone(), count }),
+            let count = lists.iter().filter(|list| list.issuer == *authority).count();
+            if count > 1 {
+                return Err(TrustRefused::Lists { authority: authority.clone(), count });
             }
         }
+        let denied = denied(&message.revoked_serials)?;
         let admission = Admission::checked(&bundle, &message.revocation_lists)?;
-        Ok(Self { message, bundle, lists, admission })
+        Ok(Self { message, bundle, authorities, lists, denied, admission })
     }
 
-    /// That no list has passed its next update.
+    /// That this one is not older than `current`, as a whole or in one of its lists: what was revoked stays so, whichever
+    /// operator's word comes last.
     ///
     /// # Errors
-    /// [`TrustRefused::Expired`].
-    pub fn is_in_time(&self, now: Timestamp) -> Result<(), TrustRefused> {
-        match self.lists.iter().find(|list| list.list.next_update() <= now) {
-            None => Ok(()),
-            Some(list) => {
-                let at = list.list.next_update();
-                Err(TrustRefused::Expired { authority: list.issuer.clone(), at })
+    /// [`TrustRefused::Older`] and [`TrustRefused::OlderList`].
+    pub(super) fn may_follow(&self, current: &Self) -> Result<(), TrustRefused> {
+        let (sequence, in_force) = (self.sequence(), current.sequence());
+        if sequence < in_force {
+            return Err(TrustRefused::Older { sequence, in_force });
+        }
+        for list in &self.lists {
+            let (authority, number) = (&list.issuer, list.list.number());
+            let known = current.list_of(authority).map(|known| known.list.number());
+            if let Some(in_force) = known.filter(|known| number < *known) {
+                return Err(TrustRefused::OlderList { authority: authority.clone(), number, in_force });
             }
         }
+        Ok(())
     }
 
     /// Rises with every bundle.
@@ -101,6 +116,15 @@ impl Trust {
         &self.lists
     }
 
+    /// Each authority's fingerprint, with its list if there is one.
+    pub fn authorities(&self) -> impl Iterator<Item = (&str, Option<&List>)> {
+        self.authorities.iter().map(|authority| (authority.as_str(), self.list_of(authority)))
+    }
+
+    fn list_of(&self, authority: &str) -> Option<&List> {
+        self.lists.iter().find(|list| list.issuer == authority)
+    }
+
     /// The lists as a TLS configuration takes them.
     pub fn lists_der(&self) -> &[Vec<u8>] {
         &self.message.revocation_lists
@@ -121,9 +145,10 @@ impl Trust {
         Bytes::copy_from_slice(&self.message.announcement)
     }
 
-    /// How many certificates are revoked.
+    /// How many certificates are revoked, on lists and besides.
     pub fn revoked(&self) -> usize {
-        self.lists.iter().map(|list| list.list.entries().len()).sum()
+        let listed: usize = self.lists.iter().map(|list| list.list.entries().len()).sum();
+        listed + self.denied.values().map(HashSet::len).sum::<usize>()
     }
 
     /// The list whose end is nearest.
@@ -142,28 +167,86 @@ impl Trust {
     /// # Errors
     /// Why not.
     pub fn admits(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Reason> {
-        self.admission.check(chain, now)
+        self.admission.check(chain, now)?;
+        if self.denied.is_empty() {
+            return Ok(());
+        }
+        let leaf = chain.first().ok_or(Reason::Untrusted)?;
+        let certificate = InUse::read(leaf, &self.bundle).ok_or(Reason::Untrusted)?;
+        if self.denies(&certificate) { Err(Reason::Revoked) } else { Ok(()) }
     }
 
     /// Whether a certificate that was accepted may go on being used.
     ///
     /// # Errors
-    /// Why not, in words for the peer. An ended list is no reason here: it closes doors, and says nothing about who is
-    /// inside.
+    /// Why not, in words for the peer. A list that ended or is missing is no reason here: it closes doors, and says
+    /// nothing about who is inside.
     pub fn allows(&self, certificate: &InUse) -> Result<(), &'static str> {
-        match self.lists.iter().find(|list| list.issuer == certificate.issuer) {
-            None => Err("its certificate authority is no longer trusted"),
-            Some(list) if list.revoked.contains(&certificate.serial) => Err("the certificate is revoked"),
-            Some(_) => Ok(()),
+        if !self.authorities.contains(&certificate.issuer) {
+            return Err("its certificate authority is no longer trusted");
         }
+        let listed = self.list_of(&certificate.issuer).is_some_and(|list| list.revoked.contains(&certificate.serial));
+        if listed || self.denies(certificate) { Err("the certificate is revoked") } else { Ok(()) }
+    }
+
+    fn denies(&self, certificate: &InUse) -> bool {
+        self.denied.get(&certificate.issuer).is_some_and(|serials| serials.contains(&certificate.serial))
     }
 }
 
-impl List {
-    /// Whether less than a third of its life is left: somebody has to look at the operator before doors close.
-    pub fn is_overdue(&self, now: Timestamp) -> bool {
-        let (from, to) = (self.list.this_update(), self.list.next_update());
-        to.duration_since(now) < SignedDuration::from_secs(to.duration_since(from).as_secs() / 3)
+/// What is revoked besides the lists. Of an authority that is not in the bundle it says nothing and does no harm.
+fn denied(entries: &[String]) -> Result<BTreeMap<String, HashSet<String>>, TrustRefused> {
+    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let mut denied: BTreeMap<String, HashSet<String>> = BTreeMap::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let (issuer, serial) = entry
+            .split_once(':')
+            // 20 bytes are the longest serial number (RFC 5280 section 4.1.2.2).
+            .filter(|(issuer, serial)| issuer.len() == 64 && (1..=40).contains(&serial.len()))
+            .filter(|(issuer, serial)| is_hex(issuer) && is_hex(serial))
+            .ok_or(TrustRefused::Serial { position: index + 1 })?;
+        denied.entry(issuer.to_owned()).or_default().insert(serial.to_owned());
+    }
+    Ok(denied)
+}
+
+/// How good the revocation list of an authority is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListState {
+    /// More than a third of its life is left.
+    Current,
+    /// It passed its next update: doors are closed to certificates of its authority.
+    Ended,
+    /// There is none: doors are closed to certificates of its authority.
+    Missing,
+    /// Less than a third of its life is left: somebody has to look at the operator before doors close.
+    Overdue,
+}
+
+impl ListState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Current, Self::Ended, Self::Missing, Self::Overdue];
+
+    /// Of an authority's list at `now`.
+    pub fn of(list: Option<&List>, now: Timestamp) -> Self {
+        let Some(list) = list else { return Self::Missing };
+        let (from, to) = (list.list.this_update(), list.list.next_update());
+        let third = SignedDuration::from_secs(to.duration_since(from).as_secs() / 3);
+        match to.duration_since(now) {
+            left if !left.is_positive() => Self::Ended,
+            left if left < third => Self::Overdue,
+            _ => Self::Current,
+        }
+    }
+
+    /// The label of the metric.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Ended => "ended",
+            Self::Missing => "missing",
+            Self::Overdue => "overdue",
+        }
     }
 }
 
@@ -176,16 +259,6 @@ pub enum TrustRefused {
     /// It was damaged on the way, or the operator counts in another way.
     #[error("digest of the trust does not fit its content")]
     Digest,
-    /// A list says nothing any more.
-    #[error(
-        "revocation list of certificate authority {authority} ended at {at}; compare the clocks of operator and gateway"
-    )]
-    Expired {
-        /// Fingerprint of the authority.
-        authority: String,
-        /// Its next update.
-        at: Timestamp,
-    },
     /// The authority that signs is not trusted.
     #[error("certificate authority {issuer} signs and is not in the trust bundle")]
     Issuer {
@@ -200,7 +273,7 @@ pub enum TrustRefused {
         /// What is wrong with it.
         source: ListRefused,
     },
-    /// An authority has no list, or several.
+    /// An authority has several lists.
     #[error("certificate authority {authority} has {count} revocation lists instead of one")]
     Lists {
         /// Its fingerprint.
@@ -218,5 +291,23 @@ pub enum TrustRefused {
         sequence: u64,
         /// Of the one in force.
         in_force: u64,
+    },
+    /// A list is older than the one in force: what was revoked meanwhile would count again.
+    #[error(
+        "revocation list {number} of certificate authority {authority} is older than its list {in_force}, which is in force"
+    )]
+    OlderList {
+        /// Fingerprint of the authority.
+        authority: String,
+        /// Of the message.
+        number: u64,
+        /// Of the one in force.
+        in_force: u64,
+    },
+    /// A revoked certificate is not named as it should be.
+    #[error("revoked certificate {position}: it is not FINGERPRINT:SERIAL in lower-case hex")]
+    Serial {
+        /// Counted from 1.
+        position: usize,
     },
 }

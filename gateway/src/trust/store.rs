@@ -1,21 +1,19 @@
 //! The trust in force, and its copy on the gateway's volume.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use prost::Message as _;
 use sallyport_control::wire;
-use sallyport_runtime::files;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Trust, TrustRefused};
+use crate::kept::{Kept, NotKept};
 
 /// Holds the trust in force, if there is one; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct TrustStore {
-    path: PathBuf,
-    in_force: watch::Sender<Option<Arc<Trust>>>,
-}
+pub struct TrustStore(Kept<Option<Arc<Trust>>>);
 
 /// Why a trust could not be put in force.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +21,9 @@ pub enum TrustError {
     /// It is not acceptable.
     #[error(transparent)]
     Refused(#[from] TrustRefused),
+    /// Another operator is in charge by now; what it sends counts.
+    #[error("the operator that sent it was superseded by another")]
+    Superseded,
     /// It could not be kept.
     #[error("trust {path}: {why}")]
     Write {
@@ -51,37 +52,35 @@ impl TrustStore {
                 None
             }
         };
-        Self { path, in_force: watch::Sender::new(in_force.map(Arc::new)) }
+        Self(Kept::new(path, in_force.map(Arc::new)))
     }
 
     /// The trust in force now.
     pub fn current(&self) -> Option<Arc<Trust>> {
-        self.in_force.borrow().clone()
+        self.0.current()
     }
 
     /// To be told of every change.
     pub fn watch(&self) -> watch::Receiver<Option<Arc<Trust>>> {
-        self.in_force.subscribe()
+        self.0.watch()
     }
 
-    /// Writes it to the volume, then puts it in force. The same sequence again is fine: a revocation changes the lists
-    /// and not the bundle.
+    /// Writes it to the volume, then puts it in force, unless the operator that sent it is superseded by then. The same
+    /// sequence again is fine: a revocation changes the lists and not the bundle. The number of a list never falls.
     ///
     /// # Errors
     /// See [`TrustError`]; the one before is then still in force.
-    pub async fn put(&self, next: Arc<Trust>) -> Result<(), TrustError> {
-        if let Some(current) = self.current()
-            && next.sequence() < current.sequence()
-        {
-            let (sequence, in_force) = (next.sequence(), current.sequence());
-            return Err(TrustRefused::Older { sequence, in_force }.into());
-        }
-        let (path, bytes) = (self.path.clone(), next.message().encode_to_vec());
-        let written = tokio::task::spawn_blocking(move || files::write_atomic(&path, &bytes, 0o600)).await;
-        let failed = |why: String| TrustError::Write { path: self.path.display().to_string(), why };
-        written.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
-        self.in_force.send_replace(Some(next));
-        Ok(())
+    pub async fn put(&self, next: Arc<Trust>, superseded: &CancellationToken) -> Result<(), TrustError> {
+        let (bytes, new) = (next.message().encode_to_vec(), Arc::clone(&next));
+        let may = move |current: &Option<Arc<Trust>>| match current {
+            Some(current) => new.may_follow(current),
+            None => Ok(()),
+        };
+        self.0.put(Some(next), bytes, superseded, may).await.map_err(|why| match why {
+            NotKept::Refused(refused) => TrustError::Refused(refused),
+            NotKept::Superseded => TrustError::Superseded,
+            NotKept::Write(why) => TrustError::Write { path: self.0.path(), why },
+        })
     }
 }
 

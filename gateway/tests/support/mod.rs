@@ -40,6 +40,8 @@ pub struct Region {
     pub engineers: EngineersCa,
     pub peers: Arc<Mutex<BTreeMap<Name, String>>>,
     pub replicas: usize,
+    /// How long doors are held after a start; zero unless a test is about it.
+    pub hold: Duration,
     volumes: Vec<TempDir>,
 }
 
@@ -52,6 +54,7 @@ impl Region {
             engineers: EngineersCa::new(),
             peers: Arc::default(),
             replicas,
+            hold: Duration::ZERO,
             volumes,
         }
     }
@@ -85,6 +88,7 @@ impl Region {
             bootstrap: volume.to_owned(),
             trust: volume.join("ca.crt"),
             listen: Listen { outer: any, inner: any, control: any, peer: any, admin: any },
+            hold: self.hold,
             peer_address: Arc::new(move |name| peers.lock().unwrap().get(name).cloned().unwrap_or_default()),
         };
         let running = run::start(place).await.unwrap();

@@ -14,12 +14,14 @@ use crate::trust::Trust;
 
 impl Certificates {
     /// Brings the doors in line. A door whose parts are incomplete stays as it is; a door that was never complete is
-    /// closed. Doors for agents and peers are closed until there is trust with revocation lists.
+    /// closed. Doors for agents and peers are closed until there is trust, and while they are held after a start; peers are
+    /// not dialled either, because engineers' authorities may be old too.
     pub fn refresh(&self) {
         let state = self.lock();
         let trust = self.gateway.trust.current();
         self.open_control(&state);
-        match (&trust, state.material(Purpose::Peer)) {
+        let usable = trust.as_deref().filter(|_| state.hold.is_over());
+        match (usable, state.material(Purpose::Peer)) {
             (Some(trust), Some(peer)) => {
                 let clients = ClientAuth::Checked { trust: trust.bundle(), lists: trust.lists_der() };
                 set_or_close("peer", &self.doors.peer, tls::server(&peer, clients, &[b"http/1.1"]));
@@ -27,7 +29,7 @@ impl Certificates {
             }
             _ => self.doors.peer.close(),
         }
-        match (trust.as_deref(), state.material(Purpose::OuterDoor)) {
+        match (usable, state.material(Purpose::OuterDoor)) {
             (Some(trust), Some(outer)) => {
                 // Optional, because an endpoint without a certificate asks for one here.
                 let clients = ClientAuth::CheckedIfShown { trust: trust.bundle(), lists: trust.lists_der() };
@@ -86,6 +88,12 @@ impl Certificates {
             self.ready.unmet("no configuration yet: the operator has not attached");
         } else if trust.is_none() {
             self.ready.unmet("no trust with revocation lists yet");
+        } else if let Some(waits_for) = state.hold.waits_for() {
+            let hold = self.gateway.place.hold.as_secs();
+            self.ready.unmet(&format!(
+                "doors for agents and peers are held: waiting for an operator to say which {waits_for} counts now, for \
+                 {hold} s after the start at most"
+            ));
         } else if missing.is_empty() {
             // A list that ends later does not take this back: it closes the doors that need it, and the inner door, which
             // readiness would close too, is none of them.

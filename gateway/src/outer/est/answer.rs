@@ -81,6 +81,7 @@ impl Refused {
             "unknownEndpoint" => ("unknownEndpoint", StatusCode::FORBIDDEN),
             "suspended" => ("suspended", StatusCode::FORBIDDEN),
             "deliveredBySecret" => ("deliveredBySecret", StatusCode::FORBIDDEN),
+            "proofRequired" => ("proofRequired", StatusCode::FORBIDDEN),
             // A newer operator's.
             _ => ("refused", StatusCode::FORBIDDEN),
         };
