@@ -19,6 +19,7 @@ pub mod error;
 pub mod intake;
 pub mod kinds;
 pub mod lease;
+pub mod limits;
 pub mod memory;
 pub mod metrics;
 pub mod queue;

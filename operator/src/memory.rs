@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::authorities::Issued;
 use crate::kinds::Kind;
+use crate::limits::Limits;
 
 /// One Event about refused requests of one object in this time: whoever tries tokens must not fill the API server.
 const REFUSAL_PACE: Duration = Duration::from_secs(60);
@@ -22,6 +23,8 @@ pub struct Memory {
     revoked: Mutex<HashMap<(Kind, ObjectKey), Timestamp>>,
     unwritten: Mutex<HashMap<ObjectKey, Arc<Issued>>>,
     refusals: Mutex<HashMap<ObjectKey, Instant>>,
+    /// How often somebody asked.
+    pub limits: Limits,
 }
 
 impl Memory {

@@ -10,7 +10,7 @@ use crate::cache::Changed;
 use crate::context::Context;
 use crate::kinds::Kind;
 
-pub use withdrawn::{authority_of, certificate, revoked, revoked_of, suspended};
+pub use withdrawn::{authority_of, certificate, revoked, revoked_at, revoked_of, suspended};
 
 /// A region: its sites, policies, and what its gateways are told.
 pub fn region(ctx: &Context, change: &Changed<DmzRegion>) {

@@ -35,6 +35,7 @@ use crate::span::Span;
 #[x_kube(
     validation = Rule::new("has(self.secretName) == has(oldSelf.secretName) && (!has(self.secretName) || self.secretName == oldSelf.secretName)").message("spec.secretName: is immutable; create a new certificate"),
     validation = Rule::new("!has(self.enrolmentToken) || !has(self.secretName)").message("spec.enrolmentToken: a certificate that is delivered in a Secret (spec.secretName) is not enrolled"),
+    validation = Rule::new("!has(self.secretName) || !has(self.unprovenRenewal) || !self.unprovenRenewal").message("spec.unprovenRenewal: a certificate that is delivered in a Secret (spec.secretName) is renewed there by the operator"),
     validation = Rule::new("!has(self.pkcs12) || has(self.secretName)").message("spec.pkcs12: needs spec.secretName, the Secret that receives it"),
     validation = Rule::new("!has(oldSelf.revoked) || has(self.revoked)").message("spec.revoked: a revocation is final; create a new TunnelCertificate")
 )]

@@ -37,7 +37,9 @@ impl Progress {
 }
 
 /// Measures. `before` is what status says; `seen` is when the operator saw the change, for as long as it remembers.
-/// What was once enforced stays so: a gateway that comes later is told before it admits anybody.
+/// What was once enforced stays so. A gateway that comes later with what it stored before holds its doors until it has
+/// been told, or for as long as it can be expected that somebody tells it; then it opens them with what it has, so that
+/// the sites outlive an operator that is away (I9 before I2).
 pub fn progress(
     before: Option<&Enforcement>,
     seen: Option<Timestamp>,

@@ -219,7 +219,10 @@ mod tests {
             status.used_tokens.iter().map(|used| used.sha256.clone()).collect::<Vec<_>>()
         };
         assert_eq!(used(&third), ["one", "two"]);
-        assert_eq!(used(&record(Some(&third), &with_token("d", "three", 9000), at(1001 + day)).unwrap()), ["two", "three"]);
+        assert_eq!(
+            used(&record(Some(&third), &with_token("d", "three", 9000), at(1001 + day)).unwrap()),
+            ["two", "three"]
+        );
     }
 
     #[test]

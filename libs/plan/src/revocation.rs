@@ -270,9 +270,10 @@ mod tests {
         let status = one.status.as_mut().unwrap();
         status.earlier[0].superseded = Some(at(-3).to_string());
         let listed = of_certificate(&one, at(0));
-        assert_eq!(listed.iter().map(|r| (r.serial.as_str(), r.reason, r.at)).collect::<Vec<_>>(), [
-            ("49", RevocationReason::Superseded, at(-3))
-        ]);
+        assert_eq!(
+            listed.iter().map(|r| (r.serial.as_str(), r.reason, r.at)).collect::<Vec<_>>(),
+            [("49", RevocationReason::Superseded, at(-3))]
+        );
         let all: Objects<_> = std::sync::Arc::new([(ObjectKey::new("lyon", "agent"), std::sync::Arc::new(one))].into());
         assert_eq!(of_authority(&ObjectKey::new("dmz", "ca"), &all, &Catalogue::default(), at(0)), listed);
     }

@@ -2,6 +2,11 @@
 //! moment meet at the API server: what is written down names the version of the object that was judged, so one of them
 //! is refused there, reads again and decides again.
 
+mod shown;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use kube::Api;
 use kube::runtime::events::EventType;
@@ -14,8 +19,8 @@ use sallyport_pki::inspect::Validity;
 use sallyport_pki::key::PublicKey;
 use sallyport_pki::profile::Profile;
 use sallyport_plan::catalogue::ObjectKey;
-use sallyport_plan::enrolment::{self, Grant, Proof, Refusal, Request};
-use sallyport_plan::issuance::{self, Issuance};
+use sallyport_plan::enrolment::{self, Grant, Possession, Proof, Refusal, Request};
+use sallyport_plan::issuance::{self, Issuance, Seen};
 use sallyport_plan::status::{self, CertificateFacts, Delivery};
 use tokio::time::Instant;
 use wire::enrolled::Result as Answer;
@@ -25,6 +30,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::kinds::Kind;
 use crate::report::{self, Over};
+use shown::{NotShown, Shown};
 
 /// How often somebody else may write the object in between before the endpoint is told to come again.
 const ATTEMPTS: u32 = 5;
@@ -43,18 +49,32 @@ pub(super) async fn answer(ctx: &Context, region: &ObjectKey, id: &RegionId, req
         count(ctx, "badRequest");
         return refuse("badRequest", "the request shows neither a token nor a certificate");
     };
-    match issue(ctx, region, &asked, &key).await {
+    let Asked { request: asked, shown } = asked;
+    let issued = match proven(ctx, region, asked.clone(), shown.as_ref()) {
+        Ok(proven) => issue(ctx, region, &proven, &key).await,
+        Err(not_issued) => Err(not_issued),
+    };
+    match issued {
         Ok((grant, leaf)) => {
             tell_issued(ctx, &grant, &leaf, &from).await;
             Answer::Chain(leaf.pem)
         }
         Err(NotIssued::Refused(refusal)) => {
-            tell_refused(ctx, &asked, &refusal, &from).await;
+            tell_refused(ctx, &asked, (refusal.label(), &refusal.to_string()), &from).await;
             refuse(refusal.code(&asked.proof), &refusal.message(&asked.proof))
+        }
+        Err(NotIssued::NotShown(why)) => {
+            tell_refused(ctx, &asked, (why.label(), &why.to_string()), &from).await;
+            refuse(why.code(), &why.to_string())
         }
         Err(NotIssued::Key) => {
             count(ctx, "badRequest");
             refuse("badRequest", "the request holds a key that is not the endpoint's own")
+        }
+        Err(NotIssued::TooOften) => {
+            let why = "its certificate was renewed more often than an endpoint needs";
+            tell_refused(ctx, &asked, ("tooOften", why), &from).await;
+            refuse("notNow", "the certificate was renewed a moment ago; use that one, or come again in ten minutes")
         }
         Err(NotIssued::NotNow(why)) => {
             count(ctx, "notNow");
@@ -69,12 +89,33 @@ pub(super) fn refuse(code: &str, message: &str) -> Answer {
     Answer::Refused(wire::EnrolRefused { code: code.to_owned(), message: message.chars().take(500).collect() })
 }
 
-fn parsed(region: &RegionId, request: wire::Enrol) -> Option<Request> {
-    let (endpoint, proof) = match request.proof? {
-        wire::enrol::Proof::Token(token) => (token.endpoint, Proof::Token(token.sha256)),
-        wire::enrol::Proof::Certificate(shown) => (shown.endpoint, Proof::Certificate(shown.serial)),
+/// A request, and what is still to be verified of it.
+struct Asked {
+    request: Request,
+    shown: Option<Shown>,
+}
+
+fn parsed(region: &RegionId, request: wire::Enrol) -> Option<Asked> {
+    let (endpoint, proof, shown) = match request.proof? {
+        wire::enrol::Proof::Token(token) => (token.endpoint, Proof::Token(token.sha256), None),
+        wire::enrol::Proof::Certificate(of) => {
+            let shown = Shown { serial: of.serial.clone(), leaf: of.leaf, proof: of.proof, csr: request.csr };
+            (of.endpoint, Proof::Certificate { serial: of.serial, possession: Possession::Unproven }, Some(shown))
+        }
     };
-    Some(Request { region: region.clone(), endpoint, proof })
+    Some(Asked { request: Request { region: region.clone(), endpoint, proof }, shown })
+}
+
+/// The request with what was found out of the certificate that it shows.
+fn proven(ctx: &Context, region: &ObjectKey, request: Request, shown: Option<&Shown>) -> Result<Request, NotIssued> {
+    let Some(shown) = shown else { return Ok(request) };
+    let (_, signer) = signer(ctx, region)?;
+    let possession = match shown.possession(&request.region, &request.endpoint, &signer, Timestamp::now()) {
+        Ok(possession) => possession,
+        Err(why) if why.passes() => return Err(NotIssued::NotNow(why.to_string())),
+        Err(why) => return Err(NotIssued::NotShown(why)),
+    };
+    Ok(Request { proof: Proof::Certificate { serial: shown.serial.clone(), possession }, ..request })
 }
 
 /// Why nothing is issued.
@@ -83,8 +124,12 @@ enum NotIssued {
     Key,
     /// The endpoint may come again.
     NotNow(String),
+    /// The certificate that it shows, or its proof, does not count.
+    NotShown(NotShown),
     /// It was decided.
     Refused(Refusal),
+    /// It has had more than it can need.
+    TooOften,
 }
 
 impl From<Error> for NotIssued {
@@ -99,12 +144,34 @@ async fn issue(
     asked: &Request,
     key: &PublicKey,
 ) -> Result<(Grant, Leaf), NotIssued> {
+    let mut counted = None;
+    let issued = attempts(ctx, region, asked, key, &mut counted).await;
+    if let (Err(_), Some(certificate)) = (&issued, &counted) {
+        ctx.memory.limits.renewals.give_back(certificate);
+    }
+    issued
+}
+
+/// `counted` is the object whose renewal was counted.
+async fn attempts(
+    ctx: &Context,
+    region: &ObjectKey,
+    asked: &Request,
+    key: &PublicKey,
+    counted: &mut Option<ObjectKey>,
+) -> Result<(Grant, Leaf), NotIssued> {
     for _ in 0..ATTEMPTS {
         let now = Timestamp::now();
         let certificates = ctx.world.certificates.snapshot();
         let decided = enrolment::decide(asked, &ctx.world.catalogue(), &certificates, now);
         let grant = decided.map_err(NotIssued::Refused)?;
         let Some(object) = certificates.get(&grant.certificate) else { continue };
+        if grant.used_token.is_none() && counted.is_none() {
+            if !ctx.memory.limits.renewals.take(&grant.certificate, Instant::now()) {
+                return Err(NotIssued::TooOften);
+            }
+            *counted = Some(grant.certificate.clone());
+        }
         let (authority, signer) = signer(ctx, region)?;
         let profile = Profile::Endpoint(grant.endpoint.clone());
         let leaf = signer.sign(&asked.region, profile, key.clone(), grant.lifetime, now).map_err(not_signed)?;
@@ -116,7 +183,9 @@ async fn issue(
             authority,
             used_token: grant.used_token.clone(),
         };
-        if write_down(ctx, object, &issuance, now).await? {
+        let in_use = in_use(ctx, region, &grant);
+        let seen = Seen { in_use: &in_use, listed: &|serial| signer.revokes(serial) };
+        if write_down(ctx, object, &issuance, &seen, now).await? {
             return Ok((grant, leaf));
         }
         refresh(ctx, &grant.certificate).await?;
@@ -124,7 +193,15 @@ async fn issue(
     Err(NotIssued::NotNow("somebody else goes on writing the object".to_owned()))
 }
 
-fn signer(ctx: &Context, region: &ObjectKey) -> Result<(ObjectKey, std::sync::Arc<Signer>), NotIssued> {
+/// What the endpoint was seen to use: what it shows, what its agent proved last, and what it proves on its tunnels now.
+fn in_use(ctx: &Context, region: &ObjectKey, grant: &Grant) -> BTreeSet<String> {
+    let id = &grant.endpoint.0;
+    let endpoint = ObjectKey::new(id.namespace.as_str(), id.name.as_str());
+    let live = ctx.links.agents(region, &endpoint).into_iter().map(|agent| agent.serial);
+    live.chain(grant.in_use.iter().cloned()).collect()
+}
+
+fn signer(ctx: &Context, region: &ObjectKey) -> Result<(ObjectKey, Arc<Signer>), NotIssued> {
     let not_now = |why: &str| NotIssued::NotNow(why.to_owned());
     let object = ctx.world.regions.get(region).ok_or_else(|| not_now("the region is gone"))?;
     let authority = ObjectKey::new(&region.namespace, &object.spec.certificate_authority_ref.name);
@@ -144,16 +221,17 @@ async fn write_down(
     ctx: &Context,
     object: &TunnelCertificate,
     issuance: &Issuance,
+    seen: &Seen<'_>,
     now: Timestamp,
 ) -> Result<bool, NotIssued> {
     if !ctx.fence.holds() {
         return Err(NotIssued::NotNow("this operator does not lead any more".to_owned()));
     }
-    let recorded = issuance::record(object.status.as_ref(), issuance, now);
+    let recorded = issuance::record(object.status.as_ref(), issuance, seen, now);
     let recorded = recorded.map_err(|full| NotIssued::Refused(Refusal::NoRoom(full)))?;
     // Its conditions too, so that one write tells all.
     let object_after = TunnelCertificate { status: Some(recorded), ..object.clone() };
-    let facts = CertificateFacts { delivery: Ok(Delivery::Enrolment), revocation: None };
+    let facts = CertificateFacts { delivery: Ok(Delivery::Enrolment), revocation: None, in_use: seen.in_use.clone() };
     let status = status::certificate(&object_after, &facts, now);
     match report::write(ctx, object, &status, Over::ThisVersion).await {
         Ok(_) => Ok(true),
@@ -184,14 +262,14 @@ async fn tell_issued(ctx: &Context, grant: &Grant, leaf: &Leaf, from: &str) {
     }
 }
 
-async fn tell_refused(ctx: &Context, asked: &Request, refusal: &Refusal, from: &str) {
-    count(ctx, refusal.label());
+async fn tell_refused(ctx: &Context, asked: &Request, (label, why): (&'static str, &str), from: &str) {
+    count(ctx, label);
     let endpoint: String = asked.endpoint.chars().filter(|c| !c.is_control()).take(130).collect();
-    tracing::warn!(region = %asked.region, endpoint, from, reason = refusal.label(), "refused a certificate: {refusal}");
+    tracing::warn!(region = %asked.region, endpoint, from, reason = label, "refused a certificate: {why}");
     let about = enrolment::about(asked, &ctx.world.certificates.snapshot());
     let Some(key) = about.filter(|key| ctx.memory.may_tell_refusal(key, Instant::now())) else { return };
     if let Some(object) = ctx.world.certificates.get(&key) {
-        let note = format!("refused a request from {from}: {refusal}");
+        let note = format!("refused a request from {from}: {why}");
         report::tell(ctx, &*object, EventType::Warning, "EnrolmentRefused", &note).await;
     }
 }

@@ -1,8 +1,6 @@
 //! A gateway's certificate requests. Names, usage and lifetime are our policy for exactly the gateway that holds the
 //! stream; only the key comes from the request.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use rustls_pki_types::DnsName;
 use sallyport_control::wire;
@@ -11,48 +9,40 @@ use sallyport_core::name::{Name, RegionId};
 use sallyport_pki::authority::Leaf;
 use sallyport_pki::csr::{self, CsrError};
 use sallyport_pki::profile::Profile;
+use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::names;
 use tokio::time::Instant;
 
 use crate::authorities::{MakeError, Signer};
+use crate::limits::Limits;
 
-/// A gateway needs three certificates a month; this many in `WINDOW` leave room for restarts, and no more.
-const MOST: u32 = 30;
-const WINDOW: Duration = Duration::from_secs(600);
-
-/// The requests of one stream.
-pub(super) struct Requests {
-    began: Instant,
-    count: u32,
+/// Who asks, and for what.
+pub(super) struct Asking<'a> {
+    /// Region of the stream.
+    pub(super) key: &'a ObjectKey,
+    /// The same, as certificates name it.
+    pub(super) region: &'a RegionId,
+    /// The gateway that holds the stream.
+    pub(super) pod: &'a Name,
+    /// What the region's configuration says.
+    pub(super) settings: &'a Settings,
 }
 
-impl Requests {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, count: 0 }
+/// Signs a request, or says why not. How often a gateway may ask does not begin anew with its stream.
+pub(super) fn sign(
+    request: &wire::CertificateRequest,
+    asking: &Asking<'_>,
+    signer: &Signer,
+    limits: &Limits,
+    now: Instant,
+) -> Result<Leaf, RequestError> {
+    if !limits.gateway_certificates.take(&(asking.key.clone(), asking.pod.to_string()), now) {
+        return Err(RequestError::TooMany);
     }
-
-    /// Signs a request, or says why not.
-    pub(super) fn sign(
-        &mut self,
-        request: &wire::CertificateRequest,
-        region: &RegionId,
-        pod: &Name,
-        settings: &Settings,
-        signer: &Signer,
-        now: Instant,
-    ) -> Result<Leaf, RequestError> {
-        if now.duration_since(self.began) > WINDOW {
-            *self = Self::new(now);
-        }
-        self.count += 1;
-        if self.count > MOST {
-            return Err(RequestError::TooMany);
-        }
-        let profile = profile(request.purpose(), region, pod, settings)?;
-        let key = csr::public_key(&request.csr)?;
-        let lifetime = profile.default_lifetime();
-        Ok(signer.sign(region, profile, key, lifetime, Timestamp::now())?)
-    }
+    let profile = profile(request.purpose(), asking.region, asking.pod, asking.settings)?;
+    let key = csr::public_key(&request.csr)?;
+    let lifetime = profile.default_lifetime();
+    Ok(signer.sign(asking.region, profile, key, lifetime, Timestamp::now())?)
 }
 
 fn profile(
@@ -99,14 +89,17 @@ mod tests {
     use sallyport_pki::inspect;
     use sallyport_pki::key::{KeyAlgorithm, PrivateKey};
 
+    use std::time::Duration;
+
     use super::*;
     use crate::authorities::serial;
+
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
     fn signer() -> Signer {
         let subject = AuthoritySubject { common_name: "EU".into(), organization: None };
         let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
-        let authority =
-            Authority::create(1, &subject, Box::new(key), WINDOW * 1000, serial(), Timestamp::now()).unwrap();
+        let authority = Authority::create(1, &subject, Box::new(key), YEAR, serial(), Timestamp::now()).unwrap();
         Signer::alone(authority)
     }
 
@@ -119,20 +112,28 @@ mod tests {
     fn a_gateway_gets_certificates_for_itself_and_not_without_end() {
         let (region, pod) = (RegionId::parse("dmz", "eu").unwrap(), "eu-gateway-0".parse::<Name>().unwrap());
         let settings = Settings { outer_host: "outer.example".into(), ..Settings::default() };
-        let (signer, now) = (signer(), Instant::now());
-        let mut requests = Requests::new(now);
-        let mut sign = |purpose, at| requests.sign(&request(purpose), &region, &pod, &settings, &signer, at);
+        let (signer, limits, now) = (signer(), Limits::default(), Instant::now());
+        let key = ObjectKey::new("dmz", "eu");
+        let asking = Asking { key: &key, region: &region, pod: &pod, settings: &settings };
+        let asked = |purpose, at| sign(&request(purpose), &asking, &signer, &limits, at);
 
-        let peer = sign(wire::Purpose::Peer, now).unwrap();
+        let peer = asked(wire::Purpose::Peer, now).unwrap();
         assert_eq!(inspect::identity(&peer.der).unwrap().to_string(), "sallyport://dmz.eu/gateway/eu-gateway-0");
-        let door = sign(wire::Purpose::OuterDoor, now).unwrap();
+        let door = asked(wire::Purpose::OuterDoor, now).unwrap();
         assert!(inspect::identity(&door.der).is_err(), "a door's certificate stands for nobody");
-        assert!(matches!(sign(wire::Purpose::InnerDoor, now), Err(RequestError::Host(_))));
-        assert!(matches!(sign(wire::Purpose::Unspecified, now), Err(RequestError::Purpose)));
-        for _ in 4..MOST {
-            sign(wire::Purpose::Peer, now).unwrap();
+        assert!(matches!(asked(wire::Purpose::InnerDoor, now), Err(RequestError::Host(_))));
+        assert!(matches!(asked(wire::Purpose::Unspecified, now), Err(RequestError::Purpose)));
+        for _ in 4..30 {
+            asked(wire::Purpose::Peer, now).unwrap();
         }
-        assert!(matches!(sign(wire::Purpose::Peer, now), Err(RequestError::TooMany)));
-        assert!(sign(wire::Purpose::Peer, now + WINDOW + WINDOW).is_ok());
+        assert!(matches!(asked(wire::Purpose::Peer, now), Err(RequestError::TooMany)));
+        // As by another stream: the limit is the gateway's, and no other's.
+        let again = Asking { ..asking };
+        let by_another = sign(&request(wire::Purpose::Peer), &again, &signer, &limits, now);
+        assert!(matches!(by_another, Err(RequestError::TooMany)));
+        let neighbour = "eu-gateway-1".parse::<Name>().unwrap();
+        let neighbour = Asking { pod: &neighbour, ..asking };
+        assert!(sign(&request(wire::Purpose::Peer), &neighbour, &signer, &limits, now).is_ok());
+        assert!(asked(wire::Purpose::Peer, now + Duration::from_secs(60)).is_ok());
     }
 }

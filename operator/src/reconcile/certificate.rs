@@ -4,9 +4,8 @@
 use jiff::Timestamp;
 use sallyport_api::TunnelCertificate;
 use sallyport_pki::profile::Profile;
-use sallyport_plan::catalogue::{Catalogue, ObjectKey, region_key};
+use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::certificate::Takeover;
-use sallyport_plan::enforcement::begun;
 use sallyport_plan::labels::{self, Owner};
 use sallyport_plan::problem::{Problem, judge_endpoint};
 use sallyport_plan::revocation::{self, FINALIZER, Leaving, Listed};
@@ -15,8 +14,9 @@ use serde_json::{Value, json};
 
 use super::keystore::Keystore;
 use super::record::Book;
+use super::revoked::{in_use, observe};
 use super::secret::{Order, bring_about, empty};
-use super::{Again, LOOK_AGAIN, enforced, finalizer, handled_elsewhere, is_anothers, now, region, sooner, until};
+use super::{Again, LOOK_AGAIN, finalizer, handled_elsewhere, is_anothers, now, region, sooner, until};
 use crate::context::Context;
 use crate::error::Error;
 use crate::kinds::Kind;
@@ -28,7 +28,7 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
     if of_anothers_region(ctx, key, &certificate) {
         return Ok(None);
     }
-    let revocation = observe(ctx, key, &certificate); // cache, pure
+    let revocation = observe(ctx, key, &certificate).await?; // cache, pure; client when its authority is gone
     if keep(ctx, key, &certificate, revocation.as_ref()).await? == finalizer::Kept::Released {
         // client
         return Ok(None);
@@ -39,7 +39,8 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Result<Again, Error> {
     }
     // What was written above changed it.
     let Some(certificate) = ctx.world.certificates.get(key) else { return Ok(None) }; // cache
-    let facts = CertificateFacts { delivery, revocation };
+    let in_use = in_use(ctx, key, &certificate); // cache
+    let facts = CertificateFacts { delivery, revocation, in_use };
     let status = status::certificate(&certificate, &facts, now()); // pure
     let again = report::guarded(ctx, &*certificate, status).await?; // client
     next(again, &certificate, facts)
@@ -66,64 +67,6 @@ async fn keep(
         None => finalizer::Wish::Keep,
     };
     finalizer::keep(ctx, certificate, FINALIZER, wish).await
-}
-
-/// How lists and gateways stand to a certificate that is revoked or being deleted.
-fn observe(ctx: &Context, key: &ObjectKey, certificate: &TunnelCertificate) -> Option<Revocation> {
-    if !revocation::is_revoked(certificate) {
-        return None;
-    }
-    let before = certificate.status.as_ref().and_then(|status| status.revocation.as_ref());
-    let subject = (Kind::TunnelCertificate, key);
-    let listed = listed(ctx, key, certificate);
-    let enforcement = match &listed {
-        Listed::Listed(progress) => progress.status.clone(),
-        Listed::NothingIssued => enforced::measured(ctx, subject, before, &[].into()).status,
-        Listed::NoAuthority | Listed::NotYet => {
-            begun(before, ctx.memory.withdrawn_at(Kind::TunnelCertificate, key), now())
-        }
-    };
-    let deleted = certificate.metadata.deletion_timestamp.as_ref().map(|time| time.0);
-    let leaving = deleted.map(|deleted| revocation::leaving(deleted, &listed, now()));
-    Some(Revocation { enforcement, listed, leaving })
-}
-
-fn listed(ctx: &Context, key: &ObjectKey, certificate: &TunnelCertificate) -> Listed {
-    let all = ctx.world.catalogue();
-    let serials = revocation::serials(certificate, now());
-    if serials.is_empty() {
-        return Listed::NothingIssued;
-    }
-    let authority = revocation::authority_of(certificate, &all);
-    let Some(authority) = authority.filter(|key| ctx.world.authorities.get(key).is_some()) else {
-        return Listed::NoAuthority;
-    };
-    let Some(signer) = ctx.authorities.get(&authority) else { return Listed::NotYet };
-    // A generation that is trusted by nobody needs no list.
-    let trusted: std::collections::BTreeSet<_> = signer.generations.values().copied().collect();
-    let serials = revocation::serials_of(certificate, &trusted, now());
-    let lists = |serial: &String| signer.lists.iter().any(|list| list.serials.contains(serial));
-    if !serials.iter().all(lists) {
-        return Listed::NotYet;
-    }
-    let gateways = enforced::trust(ctx, &regions(&all, key, certificate, &authority), |told| {
-        serials.iter().all(|serial| told.revokes(serial))
-    });
-    let before = certificate.status.as_ref().and_then(|status| status.revocation.as_ref());
-    Listed::Listed(enforced::measured(ctx, (Kind::TunnelCertificate, key), before, &gateways))
-}
-
-/// The region whose doors the certificate opens; all of its authority when site or endpoint is gone.
-fn regions(all: &Catalogue, key: &ObjectKey, certificate: &TunnelCertificate, authority: &ObjectKey) -> Vec<ObjectKey> {
-    let endpoint = all.endpoints.get(&ObjectKey::new(&key.namespace, &certificate.spec.endpoint_ref.name));
-    let site = endpoint.and_then(|e| all.sites.get(&ObjectKey::new(&key.namespace, &e.spec.site_ref.name)));
-    if let Some(site) = site {
-        return vec![region_key(site)];
-    }
-    let of_authority = all.regions.iter().filter(|(key, region)| {
-        key.namespace == authority.namespace && region.spec.certificate_authority_ref.name == authority.name
-    });
-    of_authority.map(|(key, _)| key.clone()).collect()
 }
 
 /// Brings about that the endpoint can have its certificate: or, once it is revoked, that nobody finds its key.
@@ -189,7 +132,8 @@ async fn into_secret(
     let authority = ObjectKey::new(&region_key.namespace, &region.spec.certificate_authority_ref.name);
     ready_to_write(ctx, &key.namespace)?;
     let keystore = Keystore::wanted(ctx, &key.namespace, certificate).await?;
-    let book = Book { certificate: key.clone(), authority: authority.clone() };
+    let in_use = in_use(ctx, key, certificate);
+    let book = Book { certificate: key.clone(), authority: authority.clone(), in_use };
     let name = key.to_string();
     let order = Order {
         kind: Kind::TunnelCertificate,

@@ -10,6 +10,7 @@ mod keystore;
 pub mod policy;
 mod record;
 pub mod region;
+mod revoked;
 mod secret;
 pub mod site;
 

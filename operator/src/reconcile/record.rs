@@ -1,12 +1,14 @@
 //! Writing down a certificate that goes into a Secret, before it does.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use kube::Api;
 use sallyport_api::TunnelCertificate;
 use sallyport_pki::authority::Leaf;
 use sallyport_pki::inspect::Validity;
 use sallyport_plan::catalogue::ObjectKey;
-use sallyport_plan::issuance::{Issuance, record};
+use sallyport_plan::issuance::{Issuance, Seen, record};
 use sallyport_plan::revocation::is_revoked;
 use sallyport_plan::status::Trouble;
 
@@ -20,6 +22,8 @@ pub(super) struct Book {
     pub(super) certificate: ObjectKey,
     /// Who issues it.
     pub(super) authority: ObjectKey,
+    /// Serial numbers that its endpoint was seen to use.
+    pub(super) in_use: BTreeSet<String>,
 }
 
 /// How often somebody else may write the object in between.
@@ -40,6 +44,9 @@ pub(super) async fn write_down(
         authority: book.authority.clone(),
         used_token: None,
     };
+    let signer = ctx.authorities.get(&book.authority);
+    let listed = |serial: &str| signer.as_ref().is_some_and(|signer| signer.revokes(serial));
+    let seen = Seen { in_use: &book.in_use, listed: &listed };
     for _ in 0..ATTEMPTS {
         let gone = || Trouble::Issue("the object is gone".to_owned());
         let object = ctx.world.certificates.get(&book.certificate).ok_or_else(gone)?;
@@ -49,7 +56,8 @@ pub(super) async fn write_down(
         if !ctx.fence.holds() {
             return Err(Trouble::Issue("this operator does not lead any more".to_owned()));
         }
-        let status = record(object.status.as_ref(), &issuance, now).map_err(|full| Trouble::Issue(full.to_string()))?;
+        let status = record(object.status.as_ref(), &issuance, &seen, now);
+        let status = status.map_err(|full| Trouble::Issue(full.to_string()))?;
         match report::write(ctx, &*object, &status, Over::ThisVersion).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_conflict() => refresh(ctx, &book.certificate).await?,

@@ -84,6 +84,23 @@ pub fn revoked_of(ctx: &Context, authority: &ObjectKey) {
     }
 }
 
+/// Certificates of an endpoint that are revoked, and their authority: it has, or has no more, a tunnel, and its agent may
+/// use a certificate that nobody wrote down.
+pub fn revoked_at(ctx: &Context, endpoint: &ObjectKey) {
+    let certificates = ctx.world.certificates.snapshot();
+    let of_namespace = certificates.range(ObjectKey::new(&endpoint.namespace, "")..);
+    let of_namespace = of_namespace.take_while(|(key, _)| key.namespace == endpoint.namespace);
+    let revoked = of_namespace.filter(|(_, c)| c.spec.endpoint_ref.name == endpoint.name && is_revoked(c));
+    let mut any = false;
+    for (key, _) in revoked {
+        ctx.wake(Kind::TunnelCertificate, key.clone());
+        any = true;
+    }
+    if any {
+        authority_of_endpoint(ctx, endpoint);
+    }
+}
+
 /// Sites and devices that are suspended and wait for the gateways to say so.
 pub fn suspended(ctx: &Context, region: &ObjectKey) {
     let all = ctx.world.catalogue();

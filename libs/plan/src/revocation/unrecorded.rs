@@ -77,7 +77,10 @@ fn is_claimed(mine: &TunnelCertificate, serial: &str, by: &Unrecorded<'_>) -> bo
     };
     let of_a_gateway = || {
         let regions = by.all.regions.values().filter_map(|region| region.status.as_ref());
-        regions.flat_map(|status| &status.gateways).flat_map(|gateway| &gateway.certificates).any(|c| c.serial == serial)
+        regions
+            .flat_map(|status| &status.gateways)
+            .flat_map(|gateway| &gateway.certificates)
+            .any(|c| c.serial == serial)
     };
     has(mine) || by.certificates.values().any(|certificate| has(certificate)) || of_a_gateway()
 }

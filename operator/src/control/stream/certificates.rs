@@ -9,7 +9,7 @@ use wire::enrolled::Result as Answer;
 
 use super::super::enrolment;
 use super::super::gateway::Gateway;
-use super::super::requests::RequestError;
+use super::super::requests::{self, Asking, RequestError};
 use super::{Session, Tell};
 
 /// Requests of endpoints that are worked on at a time for one gateway. Each is a write to the API server.
@@ -18,8 +18,8 @@ const MOST_AT_A_TIME: usize = 16;
 impl Session<'_> {
     pub(super) fn certificate(&mut self, request: &wire::CertificateRequest) {
         let Gateway { ctx, region, id, pod, .. } = self.gateway;
-        let settings = &self.published.config.settings;
-        let signed = self.requests.sign(request, id, pod, settings, &self.told.signer, Instant::now());
+        let asking = Asking { key: region, region: id, pod, settings: &self.published.config.settings };
+        let signed = requests::sign(request, &asking, &self.told.signer, &ctx.memory.limits, Instant::now());
         let result = if signed.is_ok() { "issued" } else { "refused" };
         ctx.metrics.certificates.with_label_values(&[request.purpose().as_str_name(), result]).inc();
         let purpose = request.purpose;
@@ -38,8 +38,14 @@ impl Session<'_> {
 
     /// An endpoint asks. The stream goes on meanwhile.
     pub(super) fn enrol(&mut self, request: wire::Enrol) {
-        let Gateway { ctx, region, id, .. } = self.gateway;
-        if self.enrolments.len() >= MOST_AT_A_TIME {
+        let Gateway { ctx, region, id, pod, .. } = self.gateway;
+        let who = (region.clone(), pod.to_string());
+        let too_often = !ctx.memory.limits.enrolments.take(&who, Instant::now());
+        if too_often {
+            ctx.metrics.enrolments.with_label_values(&["tooMany"]).inc();
+            tracing::debug!(region = %region, gateway = %pod, "more requests for certificates than one gateway may pass on");
+        }
+        if too_often || self.enrolments.len() >= MOST_AT_A_TIME {
             let busy = enrolment::refuse("notNow", "the operator is busy with other requests; try again");
             self.outbox.urgent(Tell::Enrolled(wire::Enrolled { request: request.request, result: Some(busy) }));
             return;

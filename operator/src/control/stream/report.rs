@@ -20,6 +20,7 @@ impl Session<'_> {
         let news = ctx.links.report(region, pod.as_str(), parsed(report, pod.as_str()));
         for endpoint in &news.endpoints {
             wake::tunnels(ctx, endpoint);
+            wake::revoked_at(ctx, endpoint);
         }
         if first {
             self.gateway.wake_remembered();
