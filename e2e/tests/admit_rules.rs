@@ -46,3 +46,14 @@ fn everything_wrong_is_refused_with_the_words_it_promises() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
+
+/// As `status.rotation.blockers` names them.
+#[test]
+fn whoever_a_rotation_waits_for_can_be_named_lost() {
+    for name in ["site-lyon/lyon", "gateway dmz-frankfurt/frankfurt-gateway-0", "bootstrap dmz-frankfurt/frankfurt"] {
+        apply_dry_run(&format!(
+            "apiVersion: sallyport.dev/v1alpha1\nkind: CertificateAuthority\nmetadata: {{ name: lost, namespace: \
+             dmz-frankfurt }}\nspec:\n  subject: {{ commonName: X }}\n  lostPeers: [{{ name: {name}, reason: X }}]\n"
+        ));
+    }
+}

@@ -64,7 +64,7 @@ impl ConfigSigner {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use sallyport_pki::authority::{Authority, AuthoritySubject};

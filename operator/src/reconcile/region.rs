@@ -225,3 +225,6 @@ fn next(facts: &RegionFacts, again: Again, built: Result<Issued, Trouble>) -> Re
 
 /// A region is looked at this often whatever happens: it mends what a lost watch event would have told.
 const LONGEST: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests;

@@ -8,11 +8,7 @@ use sallyport_pki::rotation::{GenerationState, Request, Stage, State};
 
 /// Which of these generations the machine cannot be asked without: one that is to sign next, or that the state does not
 /// know yet. An emergency needs none that has not signed yet: it replaces it.
-pub fn needed(
-    state: &State,
-    unreachable: impl IntoIterator<Item = u32>,
-    request: Option<&Request>,
-) -> Option<u32> {
+pub fn needed(state: &State, unreachable: impl IntoIterator<Item = u32>, request: Option<&Request>) -> Option<u32> {
     let highest = state.generations.iter().map(|g| g.generation.number).max().unwrap_or(0);
     let declared = request.is_some_and(|request| {
         request.emergency.is_some() && state.last_request.as_ref() != Some(&request.id) && state.issuing().is_some()

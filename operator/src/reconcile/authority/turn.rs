@@ -266,3 +266,6 @@ async fn tell(ctx: &Context, object: &CertificateAuthority, before: &State, afte
         report::tell(ctx, object, EventType::Warning, "PeerGivenUp", &note).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use sallyport_api::tunnel_certificate::RevocationReason;
-use sallyport_pki::rotation::Stage;
 use sallyport_pki::authority::Authority;
+use sallyport_pki::rotation::Stage;
 
 use super::*;
 use crate::reconcile::authority::sample;
@@ -54,7 +54,11 @@ fn what_a_list_without_a_key_lacks_is_denied_by_name_and_other_lists_go_on() {
     let lost = sample::ring(&[(&first, false), (&second, true)]);
     let now = [revoked("4a", 1), revoked("4b", 1), revoked("5a", 2)];
     let after = up_to_date(&state, &lost, &known(&before, &now), WEEK, at(1));
-    assert_eq!(names(&after), [format!("{}:4b", first.fingerprint())], "4a is on the last list, 5a on one that is signed");
+    assert_eq!(
+        names(&after),
+        [format!("{}:4b", first.fingerprint())],
+        "4a is on the last list, 5a on one that is signed"
+    );
     assert!(after.by_issuer[&second.fingerprint()].revokes("5a"));
     assert!(after.notes[0].contains(GONE) && after.notes[0].contains("1 certificates"), "{:?}", after.notes);
 

@@ -56,11 +56,8 @@ async fn what_is_known_is_enforced_while_a_person_decides() {
 async fn a_revocation_that_was_found_counts_as_remembered() {
     let (ctx, known) = (idle(), Arc::new(sample::authority(1)));
     let reason = sallyport_pki::revocation::Reason::KeyCompromise;
-    let revoked = |serial: &str| sallyport_pki::revocation::Revocation {
-        serial_hex: serial.into(),
-        at: clock(),
-        reason,
-    };
+    let revoked =
+        |serial: &str| sallyport_pki::revocation::Revocation { serial_hex: serial.into(), at: clock(), reason };
     let week = jiff::SignedDuration::from_hours(168);
     let list = |serials: &[&str], number| {
         let entries: Vec<_> = serials.iter().map(|serial| revoked(serial)).collect();
