@@ -11,8 +11,10 @@ use crate::generation::Generation;
 ///
 /// Acknowledgements and absences may be stale: one that is not yet known only delays. Peers, their certificates and the
 /// stored keys must be read *after* the state and be complete, because a certificate that is missing here makes its
-/// generation look free to go. Whoever cannot read them (an API server that answers an error, a token that is not
-/// there) does not ask the machine. `digest` is computed from the very state that is handed to [`super::step`].
+/// generation look free to go. Whoever cannot read them (an API server that answers an error) does not ask the machine.
+/// A key that cannot be reached (a token that is not there) is not a key that is not there: of a generation that is to sign
+/// it is named here all the same, or the machine is not asked. `digest` is computed from the very state that is handed to
+/// [`super::step`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Generations whose certificate and usable key are stored, by number.
