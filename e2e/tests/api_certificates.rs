@@ -224,6 +224,125 @@ fn a_token_that_lasts_too_long_or_ended_is_never_accepted() {
     assert_eq!((serial("long"), serial("ended")), (String::new(), String::new()));
 }
 
+/// One renewal by curl, with the key and certificate of request `number`, for a new key: HTTP status and the answer's code.
+/// `proof` makes the header from the files `message` (what is signed) and `{number}.key`.
+fn renewing(region: &Region, folder: &std::path::Path, endpoint: &str, number: usize, proof: &str) -> (String, String) {
+    let said = bash(&format!(
+        "cd {folder}
+base64 --decode {number}.p7 | openssl pkcs7 -inform der -print_certs -out {number}.crt
+openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj / -keyout next.key -outform der -out next.der 2>/dev/null
+base64 --wrap 64 next.der >next.csr
+{{ printf 'sallyport-reenrol-v1\\0{NAMESPACE}/{NAME}\\0{SITES}/{endpoint}\\0'; openssl dgst -sha256 -binary next.der; }} >message
+{proof}
+curl --silent --show-error --max-time 20 --cacert ca.crt --connect-to {OUTER}:443:{node}:{port} \\
+  --cert {number}.crt --key {number}.key \"${{header[@]}}\" --header 'Content-Type: application/pkcs10' --data-binary @next.csr \\
+  --output answer --write-out '%{{http_code}}' https://{OUTER}/.well-known/est/simplereenroll",
+        folder = folder.display(),
+        node = region.node,
+        port = region.outer,
+    ));
+    let answer = std::fs::read_to_string(folder.join("answer")).unwrap();
+    let code = serde_json::from_str::<Value>(&answer).ok().and_then(|body| body["code"].as_str().map(str::to_owned));
+    (said.trim().to_owned(), code.unwrap_or_default())
+}
+
+/// The header, signed with the key of this request.
+fn signed_by(key: &str) -> String {
+    format!(
+        "header=(--header \"Sallyport-Renewal-Proof: $(openssl dgst -sha256 -sign {key} message | base64 --wrap 0)\")"
+    )
+}
+
+#[test]
+fn a_renewal_needs_the_key_of_the_certificate_unless_its_owner_says_otherwise() {
+    let region = Region::ready();
+    let _clean = site("renew", &[("renew", &token("a-token-to-renew-with", 1))]);
+    wait_condition((SITES, "tep", "renew"), "Ready", "True", SOON);
+    let folder = tempfile::tempdir().unwrap();
+    eventually(SOON, "the certificate waits for its agent", || {
+        let (_, reason, message) = condition(&get(SITES, "tcert", "renew"), "Ready");
+        holds(reason == "WaitingForEnrolment", message)
+    });
+    let said = enrolling(&region, folder.path(), "renew", "a-token-to-renew-with", 0).wait_with_output().unwrap();
+    assert_eq!(text(&said.stdout), "200", "{}", text(&said.stderr));
+    let first = serial("renew");
+    let refused = ("403".to_owned(), "proofRequired".to_owned());
+    assert_eq!(renewing(&region, folder.path(), "renew", 0, "header=()"), refused);
+    // As a gateway could send that was taken over: signed with the new key.
+    assert_eq!(renewing(&region, folder.path(), "renew", 0, &signed_by("next.key")), refused);
+    assert_eq!(serial("renew"), first, "nothing was issued");
+    let (status, code) = renewing(&region, folder.path(), "renew", 0, &signed_by("0.key"));
+    assert_eq!((status.as_str(), code.as_str()), ("200", ""));
+    let second = serial("renew");
+    assert_ne!(second, first);
+
+    let said = patch("renew", r#"{"spec":{"unprovenRenewal":true}}"#);
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    eventually(SOON, "the operator has seen it", || {
+        let (status, code) = renewing(&region, folder.path(), "renew", 0, "header=()");
+        holds(status == "200", code)
+    });
+    assert_ne!(serial("renew"), second);
+}
+
+#[test]
+fn a_token_that_was_used_once_is_refused_after_another_was_used() {
+    let region = Region::ready();
+    let (one, two) = (token("one-of-two-tokens", 1), token("two-of-two-tokens", 1));
+    let _clean = site("turns", &[("turns", &one)]);
+    wait_condition((SITES, "tep", "turns"), "Ready", "True", SOON);
+    let folder = tempfile::tempdir().unwrap();
+    let enrol = |token: &str, number| {
+        let said = enrolling(&region, folder.path(), "turns", token, number).wait_with_output().unwrap();
+        text(&said.stdout)
+    };
+    eventually(SOON, "the first token is taken", || {
+        let code = enrol("one-of-two-tokens", 0);
+        holds(code == "200", code)
+    });
+    tunnel_certificate("turns", "turns", &two);
+    eventually(SOON, "the second token is taken", || {
+        let code = enrol("two-of-two-tokens", 1);
+        holds(code == "200", code)
+    });
+    tunnel_certificate("turns", "turns", &one);
+    let generation = get(SITES, "tcert", "turns")["metadata"]["generation"].clone();
+    eventually(SOON, "the operator has seen the first token again", || {
+        let seen = get(SITES, "tcert", "turns")["status"]["observedGeneration"].clone();
+        holds(seen == generation, format!("{seen}"))
+    });
+    let before = serial("turns");
+    assert_eq!((enrol("one-of-two-tokens", 2), serial("turns")), ("401".to_owned(), before));
+}
+
+/// Without its object an authority signs nothing, but its keys are there: made again it would vouch for what was deleted.
+#[test]
+fn a_deleted_certificate_waits_while_the_keys_of_its_missing_authority_exist() {
+    let _region = Region::ready();
+    let _clean = site("orphan", &[("orphan", "lifetime: 1d")]);
+    eventually(SOON, "it has its finalizer", || {
+        let object = get(SITES, "tcert", "orphan");
+        holds(object["metadata"]["finalizers"].to_string().contains("certificate-revoked"), "it has not")
+    });
+    let keys = "certs-orphan-ca";
+    apply(&format!("apiVersion: v1\nkind: Secret\nmetadata: {{ name: {keys}, namespace: {NAMESPACE} }}\n"));
+    let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let status = format!(
+        r#"{{"status":{{"serial":"4a","notAfter":"{ends}","issuerGeneration":1,"authority":"{NAMESPACE}/certs-orphan"}}}}"#
+    );
+    let patch = ["patch", "tcert", "orphan", "--subresource=status", "--type=merge", "--patch", &status];
+    kubectl(&[&["--namespace", SITES], &patch[..]].concat());
+    kubectl(&["--namespace", SITES, "delete", "tcert", "orphan", "--wait=false"]);
+    eventually(SOON, "it says what it waits for", || {
+        let (_, reason, message) = condition(&get(SITES, "tcert", "orphan"), "Ready");
+        holds(reason == "Revoking" && message.contains(keys), message)
+    });
+    delete(NAMESPACE, "secret", keys);
+    eventually(Duration::from_secs(90), "it goes with the keys", || {
+        holds(get(SITES, "tcert", "orphan") == Value::Null, "it is still there")
+    });
+}
+
 #[test]
 fn a_revocation_is_enforced_measured_and_final() {
     let _region = Region::ready();
