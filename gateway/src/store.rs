@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::kept::{Kept, NotKept};
 
 /// A configuration with its number. Generation 0 is "none yet": it allows nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InForce {
     /// Rises with every configuration.
     pub generation: u64,

@@ -172,7 +172,10 @@ impl Attached {
             }
         };
         let next = InForce { generation, config: Arc::new(config) };
-        if let Err(error) = gateway.store.put(next.clone(), &self.superseded).await {
+        // What the gateway has already is neither written nor recorded again; that it counts is news after a start, and
+        // whether all of it was cut is not known of a stream that was superseded meanwhile.
+        let another = next != current;
+        if another && let Err(error) = gateway.store.put(next.clone(), &self.superseded).await {
             gateway.metrics.nacks.inc();
             tracing::error!(generation, %error, "configuration could not be stored");
             return self.say(Out::Nack(wire::Nack { generation, reason: error.to_string() })).await;
@@ -181,7 +184,7 @@ impl Attached {
         self.control.certificates.told(Told::Configuration);
         self.control.certificates.refresh();
         gateway.enforce(&next).await;
-        if let Err(error) = gateway.audit.append(Event::ConfigurationApplied { generation }).await {
+        if another && let Err(error) = gateway.audit.append(Event::ConfigurationApplied { generation }).await {
             tracing::error!(generation, %error, "a configuration could not be recorded");
         }
         tracing::info!(generation, "configuration in force");

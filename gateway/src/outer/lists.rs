@@ -34,14 +34,33 @@ impl Downloads {
         Self::Few(Arc::new(AtomicU32::new(FEW)))
     }
 
-    fn take(&self) -> Result<(), Response> {
+    fn take(&self) -> Result<(), NoList> {
         let Self::Few(left) = self else { return Ok(()) };
         let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        taken.map(drop).map_err(|_| {
-            let message = "that was enough for a connection without a certificate; connect again for more";
-            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "tooManyLists", message);
-            ([(CONNECTION, "close")], problem).into_response()
-        })
+        taken.map(drop).map_err(|_| NoList::TooMany)
+    }
+}
+
+/// Why no list is given.
+enum NoList {
+    /// The connection had its share.
+    TooMany,
+    /// There is none of this name.
+    Unknown,
+}
+
+impl IntoResponse for NoList {
+    fn into_response(self) -> Response {
+        match self {
+            Self::TooMany => {
+                let message = "that was enough for a connection without a certificate; connect again for more";
+                let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "tooManyLists", message);
+                ([(CONNECTION, "close")], problem).into_response()
+            }
+            Self::Unknown => {
+                Problem::new(StatusCode::NOT_FOUND, "notFound", "there is no such revocation list").into_response()
+            }
+        }
     }
 }
 
@@ -57,7 +76,7 @@ pub(super) fn router(gateway: Arc<Gateway>, downloads: Downloads) -> Router {
     Router::new().route("/v1/crls", get(all)).route("/v1/crls/{file}", get(one)).with_state(lists)
 }
 
-async fn all(State(Lists { gateway, downloads }): State<Lists>) -> Result<Json<Value>, Response> {
+async fn all(State(Lists { gateway, downloads }): State<Lists>) -> Result<Json<Value>, NoList> {
     downloads.take()?;
     let trust = gateway.trust.current();
     let lists = trust.iter().flat_map(|trust| trust.lists()).map(|list| {
@@ -75,15 +94,12 @@ async fn one(
     State(Lists { gateway, downloads }): State<Lists>,
     Path(file): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Response> {
+) -> Result<Response, NoList> {
     downloads.take()?;
     let trust = gateway.trust.current();
     let issuer = file.strip_suffix(".crl");
     let list = trust.iter().flat_map(|trust| trust.lists()).find(|list| Some(list.issuer.as_str()) == issuer);
-    let Some(list) = list else {
-        let problem = Problem::new(StatusCode::NOT_FOUND, "notFound", "there is no such revocation list");
-        return Err(problem.into_response());
-    };
+    let list = list.ok_or(NoList::Unknown)?;
     let tag = etag(list);
     if knows(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());

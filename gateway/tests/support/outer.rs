@@ -80,6 +80,7 @@ impl Visitor<'_> {
 }
 
 pub async fn send(connection: &mut SendRequest<Body>, request: Request<Body>) -> Result<Answer, String> {
+    connection.ready().await.map_err(|error| error.to_string())?;
     let answer = connection.send_request(request).await.map_err(|error| error.to_string())?;
     let (head, body) = answer.into_parts();
     let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sallyport_control::wire;
+use sallyport_control::{update, wire};
 use sallyport_core::config::RegionConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -172,6 +172,10 @@ impl<'a> Session<'a> {
             let config = self.published.config.clone();
             self.baseline = Some(config.clone());
             self.in_force(attached.generation, config);
+            // No change, and the word that it counts: after a start a gateway keeps doors closed until it has that.
+            for part in update::parts(attached.generation, false, &[]) {
+                self.outbox.other(Tell::Update(part));
+            }
         } else {
             self.update();
         }

@@ -83,7 +83,8 @@ impl Certificates {
         drop(state);
         self.gateway.metrics.holds_ended_untold.inc();
         tracing::error!(
-            waited_for, seconds = hold.as_secs(),
+            waited_for,
+            seconds = hold.as_secs(),
             "no operator said what counts now: doors for agents and peers open by what the volume keeps, which may be \
              older than the last revocation or suspension; look at the operator"
         );

@@ -26,7 +26,13 @@ fn taken_at(held: Option<&Held>, next: &Held, trusted: Option<&TrustBundle>, now
 }
 
 impl State {
-    pub(super) fn taken_at(&self, purpose: Purpose, next: &Held, trusted: Option<&TrustBundle>, now: Timestamp) -> Timestamp {
+    pub(super) fn taken_at(
+        &self,
+        purpose: Purpose,
+        next: &Held,
+        trusted: Option<&TrustBundle>,
+        now: Timestamp,
+    ) -> Timestamp {
         let held = self.held.iter().find(|(p, _)| *p == purpose).map(|(_, held)| held);
         taken_at(held, next, trusted, now)
     }

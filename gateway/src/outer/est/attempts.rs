@@ -251,7 +251,8 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_the_latest_stay() {
         let (tokens, now) = (Attempts::tokens(), Instant::now());
-        let most = u32::try_from(REMEMBERED).unwrap();
+        // Each is remembered as a pair and as a source.
+        let most = u32::try_from(REMEMBERED / 2).unwrap();
         for n in 0..most + 100 {
             let at = now + Duration::from_millis(u64::from(n) * 10);
             let _wrong = tokens.begin(source(n), &endpoint(n), at).unwrap();
