@@ -14,7 +14,7 @@ use sallyport_plan::revocation::{self, Listed, RevokedCertificate, Unrecorded};
 use sallyport_plan::status::Revocation;
 
 use super::{enforced, now};
-use crate::authorities::Signer;
+use crate::authorities::{Signer, Standing};
 use crate::context::Context;
 use crate::error::Error;
 use crate::kinds::Kind;
@@ -55,9 +55,12 @@ async fn listed(ctx: &Context, key: &ObjectKey, certificate: &TunnelCertificate)
     let (Some(authority), Some(signer)) = (known, signer) else {
         return without_signer(ctx, authority).await;
     };
-    // A generation that is trusted by nobody needs no list.
+    // A generation that is trusted by nobody needs no list; but who is trusted may be yet to be decided.
     let trusted: BTreeSet<_> = signer.generations.values().copied().collect();
-    let mut serials = revocation::serials_of(certificate, &trusted, now());
+    let mut serials = match signer.standing {
+        Standing::Settled => revocation::serials_of(certificate, &trusted, now()),
+        Standing::Undecided => revocation::serials(certificate, now()),
+    };
     serials.extend(unrecorded.iter().cloned());
     if !serials.iter().all(|serial| signer.revokes(serial)) {
         return Ok(Listed::NotYet);
@@ -135,4 +138,44 @@ fn regions(all: &Catalogue, key: &ObjectKey, certificate: &TunnelCertificate, au
         key.namespace == authority.namespace && region.spec.certificate_authority_ref.name == authority.name
     });
     of_authority.map(|(key, _)| key.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::control::config_signer::tests::authority;
+    use crate::run::idle;
+
+    /// Gateways may trust a generation that status and Secret do not know: its certificate is not revoked before it is on
+    /// a list, and its object does not go.
+    #[tokio::test]
+    async fn of_a_generation_that_is_to_be_decided_about_nothing_counts_as_revoked() {
+        let (ctx, key, ca) = (idle(), ObjectKey::new("lyon", "agent"), ObjectKey::new("dmz", "ca"));
+        let object = json!({
+            "apiVersion": "sallyport.dev/v1alpha1", "kind": "CertificateAuthority",
+            "metadata": { "name": "ca", "namespace": "dmz" }, "spec": { "subject": { "commonName": "EU" } },
+        });
+        ctx.world.authorities.put(serde_json::from_value(object).unwrap());
+        let certificate = serde_json::from_value(json!({
+            "apiVersion": "sallyport.dev/v1alpha1", "kind": "TunnelCertificate",
+            "metadata": { "name": "agent", "namespace": "lyon" },
+            "spec": { "endpointRef": { "name": "agent" }, "revoked": { "reason": "keyCompromise" } },
+            "status": {
+                "serial": "4a", "notAfter": "2999-01-01T00:00:00Z", "issuerGeneration": 3, "authority": "dmz/ca",
+            },
+        }));
+        let certificate: TunnelCertificate = certificate.unwrap();
+        let signer = authority(2, Timestamp::now());
+        ctx.authorities.put(&ca, Signer { standing: Standing::Undecided, ..signer.clone() });
+        assert_eq!(listed(&ctx, &key, &certificate).await.unwrap(), Listed::NotYet);
+        ctx.authorities.put(&ca, signer);
+        assert_ne!(
+            listed(&ctx, &key, &certificate).await.unwrap(),
+            Listed::NotYet,
+            "it is known to be trusted by nobody"
+        );
+    }
 }

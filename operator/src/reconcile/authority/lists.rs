@@ -12,6 +12,7 @@ use sallyport_plan::authority::lists::{self, Next, Wanted};
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::revocation::{self, RevokedCertificate};
 
+use super::super::revoked::unrecorded_of;
 use super::turn::Turn;
 use crate::authorities::List;
 use crate::context::Context;
@@ -46,8 +47,12 @@ struct Known {
 /// Brings them up to date. A generation whose key is not there keeps its last one, and what that lacks is denied.
 pub(super) fn bring_about(ctx: &Context, key: &ObjectKey, state: &State, turn: &Turn, now: Timestamp) -> Lists {
     let certificates = ctx.world.certificates.snapshot();
+    let mut revoked = revocation::of_authority(key, &certificates, &ctx.world.catalogue(), now);
+    let trusted = state.bundle().into_iter().filter_map(|number| state.generation(number));
+    let generations = trusted.map(|g| (g.generation.fingerprint.clone(), g.generation.number)).collect();
+    revoked.extend(unrecorded_of(ctx, key, &generations));
     let known = Known {
-        revoked: revocation::of_authority(key, &certificates, &ctx.world.catalogue(), now),
+        revoked,
         ends: lists::ends(&certificates),
         lists: remembered(ctx, key, turn),
         denied: denied_before(ctx, key, turn),
