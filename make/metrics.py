@@ -22,6 +22,8 @@ WORDS = {
     "sallyport_gateway_configurations_refused_total": "`increase(...[10m]) > 0`: gateway and operator disagree; the region's condition says why",
     "sallyport_gateway_certificate_not_after_seconds": "`... - time() < 4 * 3600`: they live 24 h and are renewed at 16 h, so renewal fails",
     "sallyport_gateway_renewal_proofs_refused_total": "`increase(...[1h]) > 0`: an agent proves a certificate that is not its own or is revoked; the log says which",
+    "sallyport_gateway_holds_ended_untold_total": "`increase(...[10m]) > 0`: no operator reached this gateway after its start; it may let in who was revoked meanwhile",
+    "sallyport_gateway_revocation_lists": "`{state!=\"current\"} > 0`: an authority lets nobody in or soon will not; the gateway's log says which",
     "sallyport_gateway_trust_refused_total": "`increase(...[10m]) > 0`: revocations do not reach this gateway; the region's condition says why",
     "sallyport_revocation_list_next_update_seconds": "`... - time()` below a third of the list's lifetime: it is signed anew after a third, so the operator does not reach this gateway; at 0 the doors close",
     "sallyport_operator_leader": "`sum(...) < 1` for 1 min: nobody works",
