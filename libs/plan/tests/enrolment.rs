@@ -134,7 +134,7 @@ fn each_refusal_has_its_cause() {
     };
     assert_eq!(refused(&token, many_tokens), "noRoom");
     assert_eq!(refused(&unproven("4b"), none), "proofRequired");
-    assert_eq!(refused(&by_serial("4a"), |c| superseded(c)), "superseded");
+    assert_eq!(refused(&by_serial("4a"), superseded), "superseded");
 }
 
 fn superseded(certificate: &mut TunnelCertificate) {
