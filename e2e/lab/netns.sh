@@ -57,8 +57,11 @@ site_up() { # NAME [HOST...]
   for tool in ip nft ssh-keygen nginx openssl /usr/sbin/sshd; do
     command -v "$tool" >/dev/null || die "$tool is missing" "make lab-deps"
   done
-  [ ! -f "$SITE/complete" ] || { say "site $name is up"; return; }
-  [ ! -e "$SITE" ] || site_down "$name" # Half of one, left by an interrupted run.
+  if [ -f "$SITE/complete" ] && device_answers "$name"; then
+    say "site $name is up"
+    return
+  fi
+  [ ! -e "$SITE" ] || site_down "$name" # Half of one, left by an interrupted run, or one whose processes were killed.
   note_host
   mkdir -p "$SITE"
   index=$(free_index)
