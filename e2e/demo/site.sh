@@ -95,6 +95,8 @@ run_agent() {
       [ "$(ip netns identify "$pid")" != "$SITE-agent" ] || return 0
     end agent
   fi
+  # What status says of an earlier agent's tunnels is not said of this one's.
+  await 60 "the tunnels of the agent before to end" no_tunnel
   background agent "$LAB_SCRIPTS/netns.sh" exec "$SITE" agent "$BIN/sallyport-agent" run --config "$AGENT/agent.yaml"
   await 5 "the agent to start" runs_in_site
 }
@@ -105,6 +107,9 @@ connected() {
   tail -n 15 "$STATE/agent.log"
   ready "$SITE_SPACE" tunnelendpoint "$ENDPOINT" 1 || true
   return 1
+}
+no_tunnel() {
+  [ -z "$(kubectl --namespace "$SITE_SPACE" get tunnelendpoint "$ENDPOINT" --output 'jsonpath={.status.tunnels[*].gateway}')" ]
 }
 two_tunnels() {
   local status

@@ -1,4 +1,5 @@
-//! Connections between replicas, each cut when its other end's certificate is no longer trusted. Whatever runs over one
+//! Connections between replicas, each cut when its other end's certificate is revoked, or its authority was dropped in an
+//! emergency. Whatever runs over one
 //! (a request, or a stream that was joined to an engineer's) ends with it.
 
 use std::collections::BTreeMap;
@@ -41,7 +42,7 @@ impl Connections {
     /// Cuts what `trust` does not allow: no byte passes after this returns. The number that was cut.
     pub fn enforce(&self, trust: &Trust) -> usize {
         let live = self.lock();
-        let cut = live.all.values().filter(|(certificate, _)| trust.allows(certificate).is_err());
+        let cut = live.all.values().filter(|(certificate, _)| trust.lets_go_on(certificate).is_err());
         cut.map(|(_, cut)| cut.cancel()).count()
     }
 

@@ -135,6 +135,25 @@ async fn a_revoked_replica_loses_its_standing_connections_and_gets_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_standing_connection_of_a_replica_outlives_a_rotation_and_not_an_emergency() {
+    let region = Region::new(1);
+    let (running, mut operator) = region.ready(0, &region.config()).await;
+    let (ca, next) = (&region.ca, region.ca.next());
+    operator.trust(trust(2, &[(ca, &[]), (&next, &[])], &next)).await.unwrap();
+    let credential = ca.gateway("frankfurt-gateway-1");
+    let mut standing = support::peer_connection(ca, &credential, &running).await.unwrap();
+    operator.trust(trust(3, &[(&next, &[])], &next)).await.unwrap();
+    let still = tokio::time::timeout(std::time::Duration::from_millis(300), standing.read(&mut [0; 8])).await;
+    assert!(still.is_err(), "it goes on, and has nothing to say: {still:?}");
+    assert!(support::peer_answers(&next, &credential, &running).await.is_err(), "nobody comes in by the old authority");
+    let mut emergency = trust(4, &[(&next, &[])], &next);
+    emergency.emergency = true;
+    operator.trust(sealed(emergency)).await.unwrap();
+    let read = tokio::time::timeout(WITHIN, standing.read(&mut [0; 8])).await.unwrap();
+    assert_eq!(read.unwrap_or(0), 0, "cut");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_whole_is_refused_and_the_one_before_stays() {
     let region = Region::new(1);
     let (running, mut operator) = region.ready(0, &region.config()).await;

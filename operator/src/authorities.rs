@@ -45,6 +45,8 @@ pub struct Signer {
     pub lists: Vec<List>,
     /// What is revoked and on no list, because nobody can sign that.
     pub denied: DenyList,
+    /// The generation that signs was made because a key leaked.
+    pub emergency: bool,
     /// Whether all of this is what peers are to go by.
     pub standing: Standing,
     /// Another one whenever anything above is another; never two of one process alike. Compare by this.
@@ -232,7 +234,7 @@ impl Signer {
     fn is_same(&self, other: &Self) -> bool {
         let outline = |s: &Self| {
             let signs = s.issuing.as_ref().map(|issuing| (issuing.fingerprint.clone(), issuing.since));
-            (signs, s.trust.clone(), s.sequence, s.generations.clone(), s.renew_within, s.standing)
+            (signs, s.trust.clone(), s.sequence, s.generations.clone(), s.renew_within, s.emergency, s.standing)
         };
         outline(self) == outline(other) && self.lists == other.lists && self.denied == other.denied
     }
@@ -250,6 +252,7 @@ impl Signer {
             renew_within: Duration::from_secs(86_400),
             lists: Vec::new(),
             denied: DenyList::default(),
+            emergency: false,
             standing: Standing::Settled,
             version: 1,
             issuing: Some(issuing),
@@ -365,7 +368,8 @@ mod tests {
             der: vec![1],
         };
         type Change = fn(&mut Signer, &List);
-        let changes: [Change; 8] = [
+        let changes: [Change; 9] = [
+            |s, _| s.emergency = true,
             |s, _| s.standing = Standing::Undecided,
             |s, _| s.denied.all.extend([denied()]),
             |s, _| s.issuing = None,

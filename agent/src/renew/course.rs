@@ -21,8 +21,9 @@ pub struct Pace {
 
 impl Pace {
     /// A third of a 90 day certificate's life is 30 days: an attempt each hour is no load and no risk. The first ones come
-    /// sooner because a gateway that is replaced is back within minutes.
-    pub const DEFAULT: Self = Self { first: Duration::from_secs(60), longest: Duration::from_secs(60 * 60) };
+    /// within seconds because an operator that takes over, or dials its gateways anew, is there that soon, and a rotation
+    /// waits for this; a gateway that is replaced is back within minutes.
+    pub const DEFAULT: Self = Self { first: Duration::from_secs(4), longest: Duration::from_secs(60 * 60) };
 }
 
 /// What there is to renew.

@@ -189,6 +189,17 @@ impl Trust {
         if listed || self.denies(certificate) { Err("the certificate is revoked") } else { Ok(()) }
     }
 
+    /// Whether a connection between replicas, which nothing can move to a renewed certificate, may go on. An authority that
+    /// left in a rotation was trusted when the connection was made, and its peers hold others by now; cutting would drop
+    /// the sessions that are relayed. One that left in an emergency vouches for nothing any more.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn lets_go_on(&self, certificate: &InUse) -> Result<(), &'static str> {
+        let left_in_rotation = !self.message.emergency && !self.authorities.contains(&certificate.issuer);
+        if left_in_rotation { Ok(()) } else { self.allows(certificate) }
+    }
+
     fn denies(&self, certificate: &InUse) -> bool {
         self.denied.get(&certificate.issuer).is_some_and(|serials| serials.contains(&certificate.serial))
     }

@@ -182,6 +182,7 @@ pub fn trust_with(
 ) -> wire::Trust {
     let certificates: String = authorities.iter().map(|(ca, _)| ca.authority().certificate_pem()).collect();
     sealed(wire::Trust {
+        emergency: false,
         sequence,
         certificates,
         issuer: issuer.authority().fingerprint(),

@@ -64,6 +64,7 @@ impl Trust {
             announcement: announcement.document.clone(),
             revocation_lists: signer.lists.iter().map(|list| list.der.clone()).collect(),
             revoked_serials: signer.denied.all.iter().map(Denied::name).collect(),
+            emergency: signer.emergency,
             digest: String::new(),
         };
         message.digest = digest::of_trust(&message);

@@ -9,7 +9,7 @@ use sallyport_pki::bundle::TrustBundle;
 use sallyport_pki::inspect;
 use sallyport_pki::pem;
 use sallyport_pki::revocation::RevocationList;
-use sallyport_pki::rotation::State;
+use sallyport_pki::rotation::{Cause, State};
 use sallyport_plan::authority::published::{self, MAX_BYTES, Published};
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::status::Trouble;
@@ -187,6 +187,7 @@ fn tell(
         sequence: state.sequence,
         generations: trusted.map(|g| (g.generation.fingerprint.clone(), g.generation.number)).collect(),
         renew_within: turn.object.spec.rotation.renew_within.length(),
+        emergency: state.issuing().is_some_and(|signs| signs.cause == Cause::Emergency),
         lists: lists.for_users(serials),
         denied: DenyList { all: lists.denied.clone(), remembered },
         standing: if memory == Memory::AsFound { Standing::Undecided } else { Standing::Settled },
