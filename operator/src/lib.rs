@@ -20,6 +20,7 @@ pub mod intake;
 pub mod kinds;
 pub mod lease;
 pub mod limits;
+pub mod live;
 pub mod memory;
 pub mod metrics;
 pub mod queue;

@@ -16,13 +16,13 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use sallyport_audit::Event;
 use sallyport_control::wire::enrolled::Result as Outcome;
 use sallyport_control::wire::{CurrentCertificate, EnrolmentToken, enrol};
 use sallyport_core::name::EndpointId;
-use sallyport_pki::inspect;
+use sallyport_pki::{inspect, reenrol};
 
 use super::Site;
 use crate::enrolments::Unanswered;
@@ -93,17 +93,12 @@ async fn simple_reenroll(State(asker): State<Asker>, request: Request) -> Result
     asker.count("simplereenroll", enrolled)
 }
 
-/// Carries the signature by the key of the certificate that is to be renewed, base64. With it the operator needs nobody's
-/// word for it that the endpoint itself asks.
-const RENEWAL_PROOF: HeaderName = HeaderName::from_static("sallyport-renewal-proof");
-/// An ECDSA signature by P-384 has 104 bytes at most (ASN.1).
-const LONGEST_PROOF: usize = 128;
-
 /// What the client sent to prove that it asks itself; empty when it sent none, as plain clients do. The operator judges.
 fn renewal_proof(headers: &HeaderMap) -> Result<Vec<u8>, Refused> {
-    let mut values = headers.get_all(RENEWAL_PROOF).iter();
+    let mut values = headers.get_all(reenrol::HEADER).iter();
     let Some(value) = values.next() else { return Ok(Vec::new()) };
-    let proof = STANDARD.decode(value.as_bytes()).ok().filter(|proof| (1..=LONGEST_PROOF).contains(&proof.len()));
+    let proof =
+        STANDARD.decode(value.as_bytes()).ok().filter(|proof| (1..=reenrol::LONGEST_PROOF).contains(&proof.len()));
     match (proof, values.next()) {
         (Some(proof), None) => Ok(proof),
         _ => Err(Refused::BadRequest { message: "Sallyport-Renewal-Proof: send one signature in base64".to_owned() }),

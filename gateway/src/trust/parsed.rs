@@ -28,6 +28,8 @@ pub struct Trust {
     /// Serial numbers that are revoked besides the lists, by issuer.
     denied: BTreeMap<String, HashSet<String>>,
     admission: Admission,
+    /// Shared by all tunnels that it is pushed into.
+    announcement: Bytes,
 }
 
 /// The revocation list of one authority.
@@ -73,7 +75,8 @@ impl Trust {
         }
         let denied = denied(&message.revoked_serials)?;
         let admission = Admission::checked(&bundle, &message.revocation_lists)?;
-        Ok(Self { message, bundle, authorities, lists, denied, admission })
+        let announcement = Bytes::copy_from_slice(&message.announcement);
+        Ok(Self { message, bundle, authorities, lists, denied, admission, announcement })
     }
 
     /// That this one is not older than `current`, as a whole or in one of its lists: what was revoked stays so, whichever
@@ -141,8 +144,8 @@ impl Trust {
     }
 
     /// The signed document for agents; empty when there is none.
-    pub fn announcement(&self) -> Bytes {
-        Bytes::copy_from_slice(&self.message.announcement)
+    pub fn announcement(&self) -> &Bytes {
+        &self.announcement
     }
 
     /// How many certificates are revoked, on lists and besides.

@@ -116,7 +116,7 @@ impl LiveTunnel {
 
     /// Hands the agent the announcement of this trust. True when it acknowledged another digest than before.
     pub(super) async fn push_trust(&self, endpoint: &EndpointId, trust: &Trust) -> bool {
-        let announcement = trust.announcement();
+        let announcement = trust.announcement().clone();
         if announcement.is_empty() {
             return false;
         }

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::Api;
 use kube::runtime::events::EventType;
 use sallyport_api::TunnelCertificate;
 use sallyport_control::wire;
@@ -29,6 +28,7 @@ use crate::authorities::{MakeError, Signer};
 use crate::context::Context;
 use crate::error::Error;
 use crate::kinds::Kind;
+use crate::live;
 use crate::report::{self, Over};
 use shown::{NotShown, Shown};
 
@@ -188,7 +188,7 @@ async fn attempts(
         if write_down(ctx, object, &issuance, &seen, now).await? {
             return Ok((grant, leaf));
         }
-        refresh(ctx, &grant.certificate).await?;
+        live::read::<TunnelCertificate>(ctx, &grant.certificate).await?;
     }
     Err(NotIssued::NotNow("somebody else goes on writing the object".to_owned()))
 }
@@ -238,16 +238,6 @@ async fn write_down(
         Err(error) if error.is_conflict() || error.is_gone() => Ok(false),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Reads an object past the cache, which is behind.
-async fn refresh(ctx: &Context, key: &ObjectKey) -> Result<(), NotIssued> {
-    let api: Api<TunnelCertificate> = Api::namespaced(ctx.client.clone(), &key.namespace);
-    let what = format!("read TunnelCertificate {key}");
-    if let Some(live) = crate::error::found(api.get(&key.name).await).map_err(Error::api(what))? {
-        ctx.world.certificates.put(crate::intake::ours(live));
-    }
-    Ok(())
 }
 
 async fn tell_issued(ctx: &Context, grant: &Grant, leaf: &Leaf, from: &str) {

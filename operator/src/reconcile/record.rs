@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use kube::Api;
 use sallyport_api::TunnelCertificate;
 use sallyport_pki::authority::Leaf;
 use sallyport_pki::inspect::Validity;
@@ -13,7 +12,7 @@ use sallyport_plan::revocation::is_revoked;
 use sallyport_plan::status::Trouble;
 
 use crate::context::Context;
-use crate::error::{Error, found};
+use crate::live;
 use crate::report::{self, Over};
 
 /// Where a certificate is written down.
@@ -60,18 +59,11 @@ pub(super) async fn write_down(
         let status = status.map_err(|full| Trouble::Issue(full.to_string()))?;
         match report::write(ctx, &*object, &status, Over::ThisVersion).await {
             Ok(_) => return Ok(()),
-            Err(error) if error.is_conflict() => refresh(ctx, &book.certificate).await?,
+            Err(error) if error.is_conflict() => {
+                live::read::<TunnelCertificate>(ctx, &book.certificate).await?.ok_or_else(gone)?;
+            }
             Err(error) => return Err(error.into()),
         }
     }
     Err(Trouble::Issue("somebody else goes on writing the object".to_owned()))
-}
-
-async fn refresh(ctx: &Context, key: &ObjectKey) -> Result<(), Trouble> {
-    let api: Api<TunnelCertificate> = Api::namespaced(ctx.client.clone(), &key.namespace);
-    let what = format!("read TunnelCertificate {key}");
-    let live = found(api.get(&key.name).await).map_err(|e| Trouble::from(Error::api(what)(e)))?;
-    let live = live.ok_or_else(|| Trouble::Issue("the object is gone".to_owned()))?;
-    ctx.world.certificates.put(crate::intake::ours(live));
-    Ok(())
 }

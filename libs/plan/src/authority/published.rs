@@ -9,6 +9,7 @@ use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject as _;
 use sallyport_pki::bundle::TrustBundle;
 use sallyport_pki::inspect;
+use sallyport_pki::pem;
 use sallyport_pki::revocation::RevocationList;
 use sallyport_pki::rotation::State;
 use serde_json::{Value, json};
@@ -118,19 +119,7 @@ pub fn denied_lines(denied: &BTreeSet<Denied>) -> String {
 
 /// Revocation lists as PEM (RFC 7468 section 6).
 pub fn lists_pem<'a>(lists: impl IntoIterator<Item = &'a [u8]>) -> String {
-    use base64::Engine as _;
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    for der in lists {
-        text.push_str("-----BEGIN X509 CRL-----\n");
-        let body = base64::engine::general_purpose::STANDARD.encode(der);
-        for line in body.as_bytes().chunks(64) {
-            // base64 is ASCII, and writing to a String cannot fail.
-            let _ = writeln!(text, "{}", String::from_utf8_lossy(line));
-        }
-        text.push_str("-----END X509 CRL-----\n");
-    }
-    text
+    lists.into_iter().map(pem::revocation_list).collect()
 }
 
 #[cfg(test)]

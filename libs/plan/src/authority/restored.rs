@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use sallyport_pki::bundle::TrustBundle;
 use sallyport_pki::generation::Generation;
-use sallyport_pki::inspect;
 use sallyport_pki::rotation::{Cause, Entry, GenerationState, Request, Stage, State};
 
 use super::keys::Stored;
@@ -42,13 +41,7 @@ pub fn after_loss(published: &Published, request: &Request, now: Timestamp) -> S
         ..State::default()
     };
     for (number, der) in published.numbered() {
-        let Ok(validity) = inspect::validity(der) else { continue };
-        let generation = Generation {
-            number,
-            fingerprint: inspect::fingerprint(der),
-            not_before: validity.not_before,
-            not_after: validity.not_after,
-        };
+        let Ok(generation) = Generation::of_certificate(number, der) else { continue };
         let why = format!("status and key were lost; asked for another root: {}", request.reason);
         add(&mut after, generation, Stage::Removed, &why, now);
     }
@@ -83,10 +76,7 @@ fn add(state: &mut State, generation: Generation, stage: Stage, why: &str, now: 
 /// What a stored certificate says of itself, if it is exactly one of a CA.
 pub fn generation(number: u32, stored: &Stored) -> Option<Generation> {
     let bundle = TrustBundle::from_pem(&stored.certificate).ok().filter(|bundle| bundle.len() == 1)?;
-    let der = bundle.certificates().next()?.to_vec();
-    let validity = inspect::validity(&der).ok()?;
-    let fingerprint = inspect::fingerprint(&der);
-    Some(Generation { number, fingerprint, not_before: validity.not_before, not_after: validity.not_after })
+    Generation::of_certificate(number, &bundle.certificates().next()?).ok()
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::Api;
 use kube::runtime::events::EventType;
 use sallyport_api::CertificateAuthority;
 use sallyport_pki::rotation::{self, Facts, Peer, State, Step, Waiting};
@@ -18,10 +17,10 @@ use sallyport_plan::status::Trouble;
 use super::{keys, known, publish};
 use crate::context::Context;
 use crate::custody::ring::Ring;
-use crate::error::{Error, found};
+use crate::error::Error;
 use crate::reconcile::certificate::ready_to_write;
 use crate::report::{self, Over};
-use crate::{intake, reconcile};
+use crate::{live, reconcile};
 
 /// More steps than an authority can have to take at once: the first generation takes four, an emergency that overtakes
 /// a rotation seven.
@@ -79,14 +78,7 @@ pub(super) async fn object(ctx: &Context, key: &ObjectKey) -> Result<Option<Cert
     if !ctx.authorities.take_conflict(key) {
         return Ok(ctx.world.authorities.get(key).map(|object| (*object).clone()));
     }
-    let api: Api<CertificateAuthority> = Api::namespaced(ctx.client.clone(), &key.namespace);
-    let live = found(api.get(&key.name).await);
-    let live = live.inspect_err(|_| ctx.authorities.note_conflict(key));
-    let live = live.map_err(Error::api(format!("read CertificateAuthority {key}")))?.map(intake::ours);
-    if let Some(live) = &live {
-        ctx.world.authorities.put(live.clone());
-    }
-    Ok(live)
+    live::read(ctx, key).await.inspect_err(|_| ctx.authorities.note_conflict(key))
 }
 
 /// Asks the machine until it changes nothing.
