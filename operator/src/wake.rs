@@ -2,9 +2,13 @@
 
 mod withdrawn;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
-use sallyport_api::{AccessPolicy, CertificateAuthority, CustomerSite, Device, DmzRegion, TunnelEndpoint};
-use sallyport_plan::catalogue::{ObjectKey, region_key};
+use sallyport_api::{
+    AccessPolicy, CertificateAuthority, CustomerSite, Device, DmzRegion, TunnelCertificate, TunnelEndpoint,
+};
+use sallyport_plan::catalogue::{ObjectKey, region_key, within};
 
 use crate::cache::Changed;
 use crate::context::Context;
@@ -103,10 +107,8 @@ fn devices_behind(ctx: &Context, endpoint: &ObjectKey) {
 
 fn certificates_of(ctx: &Context, endpoint: &ObjectKey) {
     let certificates = ctx.world.certificates.snapshot();
-    let of_endpoint = certificates.iter().filter(|(key, certificate)| {
-        key.namespace == endpoint.namespace && certificate.spec.endpoint_ref.name == endpoint.name
-    });
-    for (key, _) in of_endpoint {
+    let of_namespace = within(&certificates, &endpoint.namespace);
+    for (key, _) in of_namespace.filter(|(_, certificate)| certificate.spec.endpoint_ref.name == endpoint.name) {
         ctx.wake(Kind::TunnelCertificate, key.clone());
     }
 }
@@ -148,17 +150,19 @@ pub fn authority(ctx: &Context, change: &Changed<CertificateAuthority>) {
 /// The regions that an authority vouches for, and all their certificates.
 pub fn users_of_authority(ctx: &Context, authority: &ObjectKey) {
     let all = ctx.world.catalogue();
-    let users = all.regions.iter().filter(|(key, region)| {
-        key.namespace == authority.namespace && region.spec.certificate_authority_ref.name == authority.name
-    });
-    for (region, _) in users {
+    let regions: BTreeSet<_> = all.regions_of(authority).map(|(region, _)| region.clone()).collect();
+    for region in &regions {
         ctx.wake(Kind::DmzRegion, region.clone());
         ctx.publisher.mark(region);
-        for (site, _) in all.sites_of(region) {
-            for (endpoint, _) in all.endpoints_of(site) {
-                certificates_of(ctx, endpoint);
-            }
-        }
+    }
+    // Each certificate is looked at once, not once for each endpoint: there may be ten thousand of both.
+    let certificates = ctx.world.certificates.snapshot();
+    let is_user = |key: &ObjectKey, certificate: &TunnelCertificate| {
+        let endpoint = ObjectKey::new(&key.namespace, &certificate.spec.endpoint_ref.name);
+        all.site_of(&endpoint).is_some_and(|site| regions.contains(&region_key(site)))
+    };
+    for (key, _) in certificates.iter().filter(|(key, certificate)| is_user(key, certificate)) {
+        ctx.wake(Kind::TunnelCertificate, key.clone());
     }
     revoked_of(ctx, authority);
 }
@@ -166,9 +170,8 @@ pub fn users_of_authority(ctx: &Context, authority: &ObjectKey) {
 /// The authority of an endpoint: its agent uses or trusts something else, or a certificate of it was issued, revoked or
 /// deleted.
 fn authority_of_endpoint(ctx: &Context, endpoint: &ObjectKey) {
-    let site = ctx.world.endpoints.get(endpoint).map(|e| ObjectKey::new(&endpoint.namespace, &e.spec.site_ref.name));
-    if let Some(site) = site.and_then(|site| ctx.world.sites.get(&site)) {
-        authority_of(ctx, &region_key(&site));
+    if let Some(site) = ctx.world.catalogue().site_of(endpoint) {
+        authority_of(ctx, &region_key(site));
     }
 }
 

@@ -72,6 +72,21 @@ impl Catalogue {
         self.sites.iter().filter(move |(_, site)| region_key(site) == *region)
     }
 
+    /// Regions that an authority vouches for.
+    pub fn regions_of<'a>(
+        &'a self,
+        authority: &'a ObjectKey,
+    ) -> impl Iterator<Item = (&'a ObjectKey, &'a Arc<DmzRegion>)> {
+        within(&self.regions, &authority.namespace)
+            .filter(move |(_, region)| region.spec.certificate_authority_ref.name == authority.name)
+    }
+
+    /// The site of an endpoint, if both exist.
+    pub fn site_of(&self, endpoint: &ObjectKey) -> Option<&Arc<CustomerSite>> {
+        let object = self.endpoints.get(endpoint)?;
+        self.sites.get(&ObjectKey::new(&endpoint.namespace, &object.spec.site_ref.name))
+    }
+
     /// Endpoints that refer to a site.
     pub fn endpoints_of<'a>(
         &'a self,
@@ -100,6 +115,6 @@ pub fn region_key(site: &CustomerSite) -> ObjectKey {
 }
 
 /// The objects of one namespace, without looking at the others.
-fn within<'a, K>(objects: &'a Objects<K>, namespace: &'a str) -> impl Iterator<Item = (&'a ObjectKey, &'a Arc<K>)> {
+pub fn within<'a, K>(objects: &'a Objects<K>, namespace: &'a str) -> impl Iterator<Item = (&'a ObjectKey, &'a Arc<K>)> {
     objects.range(ObjectKey::new(namespace, "")..).take_while(move |(key, _)| key.namespace == namespace)
 }

@@ -232,10 +232,7 @@ fn not_by_secret(endpoint: &EndpointId, certificate: &TunnelCertificate) -> Resu
 }
 
 fn site_is_active(endpoint: &EndpointId, all: &Catalogue) -> Result<(), Refusal> {
-    let namespace = endpoint.0.namespace.as_str();
-    let object = all.endpoints.get(&ObjectKey::new(namespace, endpoint.0.name.as_str()));
-    let site = object.and_then(|object| all.sites.get(&ObjectKey::new(namespace, &object.spec.site_ref.name)));
-    match site {
+    match all.site_of(&ObjectKey::new(endpoint.0.namespace.as_str(), endpoint.0.name.as_str())) {
         Some(site) if !site.spec.suspended => Ok(()),
         Some(_) | None => Err(Refusal::Suspended(endpoint.clone())),
     }

@@ -146,8 +146,7 @@ pub fn authority_of(certificate: &TunnelCertificate, all: &Catalogue) -> Option<
         return Some(ObjectKey::new(namespace, name));
     }
     let namespace = certificate.metadata.namespace.as_deref().unwrap_or_default();
-    let endpoint = all.endpoints.get(&ObjectKey::new(namespace, &certificate.spec.endpoint_ref.name))?;
-    let site = all.sites.get(&ObjectKey::new(namespace, &endpoint.spec.site_ref.name))?;
+    let site = all.site_of(&ObjectKey::new(namespace, &certificate.spec.endpoint_ref.name))?;
     let region_key = region_key(site);
     let region = all.regions.get(&region_key)?;
     Some(ObjectKey::new(region_key.namespace, &region.spec.certificate_authority_ref.name))

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use sallyport_api::TunnelCertificate;
 use sallyport_pki::profile::Profile;
-use sallyport_plan::catalogue::ObjectKey;
+use sallyport_plan::catalogue::{ObjectKey, within};
 use sallyport_plan::certificate::Takeover;
 use sallyport_plan::labels::{self, Owner};
 use sallyport_plan::problem::{Problem, judge_endpoint};
@@ -159,11 +159,8 @@ fn first_claim(ctx: &Context, key: &ObjectKey, certificate: &TunnelCertificate, 
     };
     let mine = order(key, certificate);
     let certificates = ctx.world.certificates.snapshot();
-    let others = certificates.iter().filter(|(other, c)| {
-        *other != key
-            && other.namespace == key.namespace
-            && c.spec.secret_name.as_deref() == Some(secret.name.as_str())
-            && order(other, c) < mine
+    let others = within(&certificates, &key.namespace).filter(|(other, c)| {
+        *other != key && c.spec.secret_name.as_deref() == Some(secret.name.as_str()) && order(other, c) < mine
     });
     others.map(|(other, _)| other.name.clone()).min()
 }

@@ -96,8 +96,7 @@ fn endpoint_key(key: &ObjectKey, certificate: &TunnelCertificate) -> ObjectKey {
 
 /// What an endpoint proves on its tunnels now.
 fn live(ctx: &Context, endpoint: &ObjectKey, all: &Catalogue) -> Vec<AgentStatus> {
-    let object = all.endpoints.get(endpoint);
-    let site = object.and_then(|e| all.sites.get(&ObjectKey::new(&endpoint.namespace, &e.spec.site_ref.name)));
+    let site = all.site_of(endpoint);
     site.map(|site| ctx.links.agents(&region_key(site), endpoint)).unwrap_or_default()
 }
 
@@ -129,15 +128,10 @@ pub(super) fn in_use(ctx: &Context, key: &ObjectKey, certificate: &TunnelCertifi
 
 /// The region whose doors the certificate opens; all of its authority when site or endpoint is gone.
 fn regions(all: &Catalogue, key: &ObjectKey, certificate: &TunnelCertificate, authority: &ObjectKey) -> Vec<ObjectKey> {
-    let endpoint = all.endpoints.get(&ObjectKey::new(&key.namespace, &certificate.spec.endpoint_ref.name));
-    let site = endpoint.and_then(|e| all.sites.get(&ObjectKey::new(&key.namespace, &e.spec.site_ref.name)));
-    if let Some(site) = site {
-        return vec![region_key(site)];
+    match all.site_of(&endpoint_key(key, certificate)) {
+        Some(site) => vec![region_key(site)],
+        None => all.regions_of(authority).map(|(key, _)| key.clone()).collect(),
     }
-    let of_authority = all.regions.iter().filter(|(key, region)| {
-        key.namespace == authority.namespace && region.spec.certificate_authority_ref.name == authority.name
-    });
-    of_authority.map(|(key, _)| key.clone()).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sallyport_api::TunnelCertificate;
 use sallyport_api::common::Enforcement;
-use sallyport_plan::catalogue::{ObjectKey, region_key};
+use sallyport_plan::catalogue::{ObjectKey, region_key, within};
 use sallyport_plan::revocation::{authority_of as authority_of_certificate, is_revoked};
 
 use super::{authority_of_endpoint, only_status};
@@ -43,9 +43,8 @@ fn same_secret(ctx: &Context, change: &Changed<TunnelCertificate>) {
     let secret = change.old.iter().chain(&change.new).find_map(|certificate| certificate.spec.secret_name.clone());
     let Some(secret) = secret else { return };
     let certificates = ctx.world.certificates.snapshot();
-    let others = certificates.iter().filter(|(key, other)| {
-        key.namespace == change.key.namespace && other.spec.secret_name.as_deref() == Some(secret.as_str())
-    });
+    let others = within(&certificates, &change.key.namespace)
+        .filter(|(_, other)| other.spec.secret_name.as_deref() == Some(secret.as_str()));
     others.for_each(|(key, _)| ctx.wake(Kind::TunnelCertificate, key.clone()));
 }
 
@@ -88,9 +87,8 @@ pub fn revoked_of(ctx: &Context, authority: &ObjectKey) {
 /// use a certificate that nobody wrote down.
 pub fn revoked_at(ctx: &Context, endpoint: &ObjectKey) {
     let certificates = ctx.world.certificates.snapshot();
-    let of_namespace = certificates.range(ObjectKey::new(&endpoint.namespace, "")..);
-    let of_namespace = of_namespace.take_while(|(key, _)| key.namespace == endpoint.namespace);
-    let revoked = of_namespace.filter(|(_, c)| c.spec.endpoint_ref.name == endpoint.name && is_revoked(c));
+    let revoked = within(&certificates, &endpoint.namespace)
+        .filter(|(_, c)| c.spec.endpoint_ref.name == endpoint.name && is_revoked(c));
     let mut any = false;
     for (key, _) in revoked {
         ctx.wake(Kind::TunnelCertificate, key.clone());

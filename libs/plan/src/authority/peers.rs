@@ -60,11 +60,8 @@ pub struct LiveGateway {
 /// The peers of an authority, by name.
 pub fn of(known: &Known<'_>, now: Timestamp) -> BTreeMap<String, Peer> {
     let mut peers = BTreeMap::new();
-    let mine = known.all.regions.iter().filter(|(key, region)| {
-        key.namespace == known.authority.namespace && region.spec.certificate_authority_ref.name == known.authority.name
-    });
     let certified = certified(known.certificates);
-    for (key, region) in mine {
+    for (key, region) in known.all.regions_of(known.authority) {
         gateways(known, key, region, &mut peers);
         if let Some(secret) = known.live.bootstrap(key) {
             peers.insert(format!("bootstrap {key}"), bootstrap(known.state, &secret));
