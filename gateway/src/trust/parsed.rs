@@ -154,11 +154,6 @@ impl Trust {
         listed + self.denied.values().map(HashSet::len).sum::<usize>()
     }
 
-    /// The list whose end is nearest.
-    pub fn first_to_end(&self) -> Option<&List> {
-        self.lists.iter().min_by_key(|list| list.list.next_update())
-    }
-
     /// What the volume keeps.
     pub(super) fn message(&self) -> &wire::Trust {
         &self.message

@@ -29,13 +29,6 @@ pub struct Progress {
     pub waits_for: Option<String>,
 }
 
-impl Progress {
-    /// Whether it is in force everywhere.
-    pub fn is_enforced(&self) -> bool {
-        self.status.enforced.is_some()
-    }
-}
-
 /// Measures. `before` is what status says; `seen` is when the operator saw the change, for as long as it remembers.
 /// What was once enforced stays so. A gateway that comes later with what it stored before holds its doors until it has
 /// been told, or for as long as it can be expected that somebody tells it; then it opens them with what it has, so that
@@ -123,7 +116,7 @@ mod tests {
     #[test]
     fn an_operator_that_begins_anew_goes_on_measuring_from_what_status_remembers() {
         let waiting = progress(None, Some(at(0)), &gateways(&[Gateway::Owes]), at(10));
-        assert!(!waiting.is_enforced() && waiting.status.seen == at(0).to_string());
+        assert!(!waiting.status.enforced.is_some() && waiting.status.seen == at(0).to_string());
         let done = progress(Some(&waiting.status), Some(at(700)), &gateways(&[]), at(800));
         assert_eq!(done.status.milliseconds, Some(800));
     }
@@ -149,7 +142,7 @@ mod tests {
         ], 0..5)) {
             let all = states.iter().all(|state| matches!(state, Gateway::Enforces { .. }));
             let progress = progress(None, Some(at(0)), &gateways(&states), at(3000));
-            prop_assert_eq!(progress.is_enforced(), all);
+            prop_assert_eq!(progress.status.enforced.is_some(), all);
             prop_assert_eq!(progress.waits_for.is_none(), all);
         }
     }
