@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn an_operator_that_begins_anew_goes_on_measuring_from_what_status_remembers() {
         let waiting = progress(None, Some(at(0)), &gateways(&[Gateway::Owes]), at(10));
-        assert!(!waiting.status.enforced.is_some() && waiting.status.seen == at(0).to_string());
+        assert!(waiting.status.enforced.is_none() && waiting.status.seen == at(0).to_string());
         let done = progress(Some(&waiting.status), Some(at(700)), &gateways(&[]), at(800));
         assert_eq!(done.status.milliseconds, Some(800));
     }
