@@ -53,7 +53,7 @@ impl<V> Cache<V> {
 
     /// One object.
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<V>> {
-        self.snapshot().get(key).cloned()
+        self.objects.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     /// All objects, as they are now.
@@ -91,7 +91,8 @@ impl<V> Cache<V> {
             return None;
         }
         let new = Arc::new(value);
-        let old = Arc::make_mut(&mut objects).insert(key.clone(), new.clone());
+        let old = objects.get(&key).cloned();
+        objects.insert_mut(key.clone(), new.clone());
         Some(Changed { key, old, new: Some(new) })
     }
 
@@ -103,7 +104,8 @@ impl<V> Cache<V> {
         if objects.get(&key).is_some_and(|known| (self.metadata)(known).uid != (self.metadata)(value).uid) {
             return None;
         }
-        let old = Arc::make_mut(&mut objects).remove(&key)?;
+        let old = objects.get(&key).cloned()?;
+        objects.remove_mut(&key);
         Some(Changed { key, old: Some(old), new: None })
     }
 
@@ -115,7 +117,8 @@ impl<V> Cache<V> {
         let covered = |key: &ObjectKey| scope.as_ref().is_none_or(|namespace| *namespace == key.namespace);
         let gone: Vec<_> = objects.keys().filter(|key| covered(key) && !listed.contains(key)).cloned().collect();
         for key in gone {
-            let old = Arc::make_mut(&mut objects).remove(&key);
+            let old = objects.get(&key).cloned();
+            objects.remove_mut(&key);
             changes.push(Changed { key, old, new: None });
         }
         changes

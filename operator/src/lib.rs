@@ -11,6 +11,7 @@
 pub mod apply;
 pub mod authorities;
 pub mod cache;
+pub mod claims;
 pub mod cli;
 pub mod context;
 pub mod control;

@@ -14,6 +14,7 @@ use sallyport_plan::objects;
 use sallyport_plan::secret_facts::SecretFacts;
 
 use crate::cache::Cache;
+use crate::claims::Claims;
 
 /// All that the operator has seen.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct World {
     pub endpoints: Arc<Cache<TunnelEndpoint>>,
     /// `TunnelCertificate`s.
     pub certificates: Arc<Cache<TunnelCertificate>>,
+    /// Which Secrets those want.
+    pub claims: Claims,
     /// `Device`s.
     pub devices: Arc<Cache<Device>>,
     /// `AccessPolicy`s.
@@ -51,6 +54,7 @@ impl Default for World {
             sites: Arc::new(Cache::new(|o| &o.metadata)),
             endpoints: Arc::new(Cache::new(|o| &o.metadata)),
             certificates: Arc::new(Cache::new(|o| &o.metadata)),
+            claims: Claims::default(),
             devices: Arc::new(Cache::new(|o| &o.metadata)),
             policies: Arc::new(Cache::new(|o| &o.metadata)),
             children: kinds.map(|kind| (kind, Arc::new(Cache::new(|o: &DynamicObject| &o.metadata)))).collect(),

@@ -273,7 +273,7 @@ mod tests {
             listed.iter().map(|r| (r.serial.as_str(), r.reason, r.at)).collect::<Vec<_>>(),
             [("49", RevocationReason::Superseded, at(-3))]
         );
-        let all: Objects<_> = std::sync::Arc::new([(ObjectKey::new("lyon", "agent"), std::sync::Arc::new(one))].into());
+        let all: Objects<_> = std::iter::once((ObjectKey::new("lyon", "agent"), std::sync::Arc::new(one))).collect();
         assert_eq!(of_authority(&ObjectKey::new("dmz", "ca"), &all, &Catalogue::default(), at(0)), listed);
     }
 
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn only_the_authority_that_issued_lists_it_even_when_site_and_endpoint_are_gone() {
         let one = certificate(json!({ "revoked": { "reason": "unspecified" } }));
-        let all: Objects<_> = std::sync::Arc::new([(ObjectKey::new("lyon", "agent"), std::sync::Arc::new(one))].into());
+        let all: Objects<_> = std::iter::once((ObjectKey::new("lyon", "agent"), std::sync::Arc::new(one))).collect();
         let of = |name: &str| of_authority(&ObjectKey::new("dmz", name), &all, &Catalogue::default(), at(0)).len();
         assert_eq!((of("ca"), of("other")), (2, 0));
     }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use sallyport_api::TunnelCertificate;
 use sallyport_pki::profile::Profile;
-use sallyport_plan::catalogue::{ObjectKey, within};
+use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::certificate::Takeover;
 use sallyport_plan::labels::{self, Owner};
 use sallyport_plan::problem::{Problem, judge_endpoint};
@@ -158,11 +158,9 @@ fn first_claim(ctx: &Context, key: &ObjectKey, certificate: &TunnelCertificate, 
         (c.metadata.creation_timestamp.as_ref().map(|time| time.0), key.name.clone())
     };
     let mine = order(key, certificate);
-    let certificates = ctx.world.certificates.snapshot();
-    let others = within(&certificates, &key.namespace).filter(|(other, c)| {
-        *other != key && c.spec.secret_name.as_deref() == Some(secret.name.as_str()) && order(other, c) < mine
-    });
-    others.map(|(other, _)| other.name.clone()).min()
+    let others = ctx.world.claims.of(secret).into_iter().filter(|other| other != key);
+    let earlier = others.filter(|other| ctx.world.certificates.get(other).is_some_and(|c| order(other, &c) < mine));
+    earlier.map(|other| other.name).min()
 }
 
 /// Since when the present generation signs is written in the authority's status.

@@ -17,6 +17,7 @@ use crate::kinds::Kind;
 /// A certificate: the others that want its Secret, and, once it is revoked, the authority that signs the list.
 pub fn certificate(ctx: &Context, change: &Changed<TunnelCertificate>) {
     ctx.wake(Kind::TunnelCertificate, change.key.clone());
+    ctx.world.claims.note(&change.key, change.new.as_ref().and_then(|new| new.spec.secret_name.as_deref()));
     let is = |certificate: &Option<Arc<TunnelCertificate>>| certificate.as_ref().is_some_and(|c| is_revoked(c));
     ctx.memory.withdrawn(Kind::TunnelCertificate, &change.key, is(&change.new), Timestamp::now());
     let issued = |certificate: &TunnelCertificate| {
@@ -42,10 +43,9 @@ pub fn certificate(ctx: &Context, change: &Changed<TunnelCertificate>) {
 fn same_secret(ctx: &Context, change: &Changed<TunnelCertificate>) {
     let secret = change.old.iter().chain(&change.new).find_map(|certificate| certificate.spec.secret_name.clone());
     let Some(secret) = secret else { return };
-    let certificates = ctx.world.certificates.snapshot();
-    let others = within(&certificates, &change.key.namespace)
-        .filter(|(_, other)| other.spec.secret_name.as_deref() == Some(secret.as_str()));
-    others.for_each(|(key, _)| ctx.wake(Kind::TunnelCertificate, key.clone()));
+    for other in ctx.world.claims.of(&ObjectKey::new(&change.key.namespace, secret)) {
+        ctx.wake(Kind::TunnelCertificate, other);
+    }
 }
 
 /// Facts of a rotation come by the thousand when a fleet acknowledges, and none of them is urgent; each look at an

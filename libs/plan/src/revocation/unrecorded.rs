@@ -129,7 +129,7 @@ mod tests {
 
     impl World {
         fn of(certificates: Vec<(ObjectKey, Arc<TunnelCertificate>)>, live: Vec<AgentStatus>) -> Self {
-            Self { all: Catalogue::default(), certificates: Arc::new(certificates.into_iter().collect()), live }
+            Self { all: Catalogue::default(), certificates: certificates.into_iter().collect(), live }
         }
 
         fn listed(&self, now: Timestamp) -> Vec<(String, u32)> {
@@ -165,7 +165,7 @@ mod tests {
         }))
         .unwrap();
         let mut world = World::of(vec![revoked()], Vec::new());
-        world.all.endpoints = Arc::new([(ObjectKey::new("lyon", "agent"), Arc::new(endpoint))].into());
+        world.all.endpoints = std::iter::once((ObjectKey::new("lyon", "agent"), Arc::new(endpoint))).collect();
         assert_eq!(world.listed(now()), [("4c".to_owned(), 2)]);
     }
 
@@ -194,7 +194,7 @@ mod tests {
         }))
         .unwrap();
         let mut world = World::of(vec![revoked()], live());
-        world.all.regions = Arc::new([(ObjectKey::new("dmz", "eu"), Arc::new(region))].into());
+        world.all.regions = std::iter::once((ObjectKey::new("dmz", "eu"), Arc::new(region))).collect();
         assert_eq!(world.listed(now()), [], "no gateway has another gateway revoked");
     }
 }

@@ -8,7 +8,6 @@
     reason = "each test file uses a part"
 )]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -86,7 +85,7 @@ pub fn policy(name: &str, spec: Value) -> AccessPolicy {
 }
 
 pub fn objects<K: kube::ResourceExt>(items: Vec<K>) -> Objects<K> {
-    Arc::new(items.into_iter().map(|item| (ObjectKey::of(&item), Arc::new(item))).collect::<BTreeMap<_, _>>())
+    items.into_iter().map(|item| (ObjectKey::of(&item), Arc::new(item))).collect()
 }
 
 /// A region, a site with an endpoint and a device, and a policy.

@@ -41,7 +41,7 @@ fn object<K: DeserializeOwned>(kind: &str, namespace: &str, name: &str, spec: Va
 }
 
 fn objects<K: ResourceExt>(items: Vec<K>) -> Objects<K> {
-    Arc::new(items.into_iter().map(|item| (ObjectKey::of(&item), Arc::new(item))).collect::<BTreeMap<_, _>>())
+    items.into_iter().map(|item| (ObjectKey::of(&item), Arc::new(item))).collect()
 }
 
 fn region(gateways: &Value) -> DmzRegion {
