@@ -74,6 +74,15 @@ impl ControlService for Control {
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
+
+    type AuditStream = Pin<Box<dyn Stream<Item = Result<wire::AuditFromGateway, Status>> + Send>>;
+
+    async fn audit(
+        &self,
+        _: Request<Streaming<wire::AuditFromOperator>>,
+    ) -> Result<Response<Self::AuditStream>, Status> {
+        Err(Status::unimplemented("this gateway does not give its audit records away yet"))
+    }
 }
 
 struct Attached {

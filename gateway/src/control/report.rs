@@ -19,5 +19,6 @@ pub(super) fn of(gateway: &Gateway, certificates: &Certificates) -> wire::Report
         tunnels: tunnels.collect(),
         sessions: *gateway.sessions.count().borrow(),
         certificates: certificates.in_use(),
+        ..wire::Report::default()
     }
 }

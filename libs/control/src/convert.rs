@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sallyport_core::config::{Change, Device, Endpoint, Entry, Key, Policy, Protocol, Service, Settings};
+use sallyport_core::config::{Auditors, Change, Device, Endpoint, Entry, Key, Policy, Protocol, Service, Settings};
 use sallyport_core::level::{AccessLevel, DeviceClass};
 use sallyport_core::name::Name;
 
@@ -38,6 +38,7 @@ pub fn to_wire(change: &Change) -> wire::Change {
             max_session_s: s.max_session.as_secs(),
             drain_grace_s: s.drain_grace.as_secs(),
             offers_period: s.offers_period,
+            auditors: auditors_to_wire(&s.auditors),
         }),
         Change::Upsert(Entry::Endpoint(id, e)) => To::Endpoint(wire::Endpoint {
             id: id.to_string(),
@@ -67,6 +68,12 @@ pub fn to_wire(change: &Change) -> wire::Change {
         }),
     };
     wire::Change { change: Some(change) }
+}
+
+/// Nobody is said by silence, so that a region without auditors has the digest that older gateways give it.
+fn auditors_to_wire(auditors: &Auditors) -> Option<wire::Auditors> {
+    let (users, groups) = (strings(&auditors.users), auditors.groups.iter().cloned().collect::<Vec<_>>());
+    (!users.is_empty() || !groups.is_empty()).then_some(wire::Auditors { users, groups })
 }
 
 fn service_to_wire((name, service): (&Name, &Service)) -> wire::Service {
@@ -112,7 +119,17 @@ fn settings_from_wire(s: wire::Settings) -> Result<Settings, ConvertError> {
         max_session: at.seconds("max_session_s", s.max_session_s)?,
         drain_grace: Duration::from_secs(s.drain_grace_s),
         offers_period: s.offers_period,
+        auditors: auditors_from_wire(at, s.auditors.unwrap_or_default())?,
     })
+}
+
+fn auditors_from_wire(at: In<'_>, auditors: wire::Auditors) -> Result<Auditors, ConvertError> {
+    // A certificate may carry an empty organizational unit: it must make nobody an auditor.
+    if let Some(wrong) = auditors.groups.iter().find(|g| !(1..=128).contains(&g.chars().count())) {
+        return Err(at.error("auditors.groups", format!("{wrong:?} is no group: 1 to 128 characters")));
+    }
+    let users = at.parse_all("auditors.users", &auditors.users)?;
+    Ok(Auditors { users, groups: auditors.groups.into_iter().collect() })
 }
 
 fn device_from_wire(d: wire::Device) -> Result<Change, ConvertError> {
@@ -248,6 +265,13 @@ mod tests {
                 },
             )),
             Change::Upsert(Entry::Settings(Settings { outer_host: "outer.example".into(), ..Settings::default() })),
+            Change::Upsert(Entry::Settings(Settings {
+                auditors: Auditors {
+                    users: BTreeSet::from(["ada@vendor.example".parse().unwrap()]),
+                    groups: BTreeSet::from(["Audit".to_owned()]),
+                },
+                ..Settings::default()
+            })),
             Change::Remove(Key::Device("lyon/ct".parse().unwrap())),
             Change::Remove(Key::Endpoint("lyon/agent".parse().unwrap())),
             Change::Remove(Key::Policy("dmz/ct".parse().unwrap())),
@@ -262,6 +286,20 @@ mod tests {
         for address in ["127.0.0.1", "169.254.169.254", "localhost", "::1", ""] {
             let error = refused(wire::Device { address: address.into(), ..device() });
             assert_eq!((error.object.as_str(), error.field), ("lyon/ct", "address"));
+        }
+    }
+
+    #[test]
+    fn a_gateway_refuses_an_auditor_who_is_nobody_in_particular() {
+        for (users, groups, field) in [(vec!["a b"], vec![], "auditors.users"), (vec![], vec![""], "auditors.groups")] {
+            let auditors = wire::Auditors {
+                users: users.into_iter().map(str::to_owned).collect(),
+                groups: groups.into_iter().map(str::to_owned).collect(),
+            };
+            let settings =
+                wire::Settings { idle_timeout_s: 1, max_session_s: 1, auditors: Some(auditors), ..Default::default() };
+            let change = wire::Change { change: Some(wire::change::Change::Settings(settings)) };
+            assert_eq!(from_wire(change).unwrap_err().field, field);
         }
     }
 

@@ -33,3 +33,21 @@ pub fn encode(generation: u64, config: &RegionConfig) -> Vec<u8> {
     let changes = RegionConfig::default().diff(config).iter().map(to_wire).collect();
     wire::Update { generation, reset: true, changes, last: true }.encode_to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use sallyport_core::config::{Auditors, Settings};
+
+    use super::*;
+
+    #[test]
+    fn who_may_read_the_audit_is_part_of_what_is_in_force() {
+        let mut config = RegionConfig { settings: Settings::default(), ..RegionConfig::default() };
+        config.settings.outer_host = "outer.example".into();
+        let nobody = of(&config);
+        config.settings.auditors = Auditors { groups: ["audit".to_owned()].into(), ..Auditors::default() };
+        assert_ne!(of(&config), nobody);
+        config.settings.auditors = Auditors::default();
+        assert_eq!(of(&config), nobody);
+    }
+}

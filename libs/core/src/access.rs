@@ -4,6 +4,8 @@
 //! The same list decides when a session is asked for and, on every change of the configuration, whether it may go on
 //! (invariants I1, I2): there is no second way to be allowed.
 
+mod audit;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +15,8 @@ use crate::config::{Device, Policy, RegionConfig, Service};
 use crate::engineer::{Engineer, SessionRequest};
 use crate::level::{AccessLevel, DeviceClass};
 use crate::name::{DeviceId, EndpointId, Name, PolicyId, SiteId};
+
+pub use audit::{AuditDenied, may_audit};
 
 /// Proof that the decision was made for exactly this request. The value that authorises is the value that routes:
 /// endpoint, device and service are read from here, never from the request again. Made only by [`decide`].

@@ -48,6 +48,17 @@ pub struct Settings {
     /// Number of the 30-day period (since 1970) in which the endpoints' offers were signed. Offers live 90 days, so
     /// when it changes the operator signs and sends all of them anew.
     pub offers_period: u64,
+    /// Who of the vendor's staff may read the region's audit records. Empty: nobody (closed by default).
+    pub auditors: Auditors,
+}
+
+/// Engineers who may read audit records at the inner door, by user id or group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Auditors {
+    /// Users.
+    pub users: BTreeSet<UserId>,
+    /// Groups, each spelled exactly as in certificates.
+    pub groups: BTreeSet<String>,
 }
 
 impl Default for Settings {
@@ -61,6 +72,7 @@ impl Default for Settings {
             max_session: Duration::from_secs(4 * 3600),
             drain_grace: Duration::from_secs(60),
             offers_period: 0,
+            auditors: Auditors::default(),
         }
     }
 }

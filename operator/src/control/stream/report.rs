@@ -133,6 +133,7 @@ mod tests {
                 certificate(wire::Purpose::InnerDoor, "04", "ab"),
                 certificate(wire::Purpose::Unspecified, "05", &issuer),
             ],
+            ..wire::Report::default()
         };
         let report = parsed(report, "eu-gateway-0");
         assert_eq!((report.tunnels.len(), report.sessions), (2, 3));
