@@ -79,4 +79,10 @@ pub mod condition {
     pub const REVOKED: &str = "Revoked";
     /// Access is suspended.
     pub const SUSPENDED: &str = "Suspended";
+    /// What the gateways recorded is in the archive.
+    pub const AUDIT_ARCHIVED: &str = "AuditArchived";
+    /// The customer's webhook took the checkpoints that were due.
+    pub const AUDIT_DELIVERED: &str = "AuditDelivered";
+    /// Every log fits what was archived of it before.
+    pub const AUDIT_INTACT: &str = "AuditIntact";
 }

@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{SiteAudit, SiteAuditStatus};
 use crate::common::{Access, Condition, Enforcement, RegionRef};
 
 /// A customer's site, such as a hospital or a laboratory (R119). Its tunnel endpoints and devices refer to it.
@@ -47,6 +48,9 @@ pub struct CustomerSiteSpec {
     /// Suspended at once (R139): tunnels and sessions of the site are cut and none is accepted. Default `false`.
     #[serde(default)]
     pub suspended: bool,
+    /// How the site's audit records are kept and who is told about them.
+    #[serde(default)]
+    pub audit: SiteAudit,
 }
 
 /// A customer.
@@ -69,7 +73,8 @@ pub struct CustomerSiteStatus {
     /// The generation of the spec that this status speaks about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Connected`, `Suspended`, and `Reconciling` or `Stalled` when it is not ready.
+    /// `Ready`, `Connected`, `Suspended`, and `Reconciling` or `Stalled` when it is not ready; `AuditDelivered`, when
+    /// there is a webhook: it took the newest checkpoints that were due.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -79,6 +84,9 @@ pub struct CustomerSiteStatus {
     /// How the suspension was enforced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspension: Option<Enforcement>,
+    /// The audit records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<SiteAuditStatus>,
 }
 
 /// Counts for `kubectl get`.

@@ -6,6 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{RegionAudit, RegionAuditStatus};
 use crate::common::{Condition, LocalRef};
 use crate::span::Span;
 
@@ -60,6 +61,9 @@ pub struct DmzRegionSpec {
     /// Which namespaces' sites may attach. The region's own namespace always may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_sites: Option<AllowedSites>,
+    /// How the region's audit records are kept, who reads them and who vouches for them.
+    #[serde(default)]
+    pub audit: RegionAudit,
 }
 
 fn default_replicas() -> u8 {
@@ -264,7 +268,8 @@ pub struct DmzRegionStatus {
     /// The generation of the spec that this status speaks about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, and `Reconciling` or `Stalled` when it is not.
+    /// `Ready`, and `Reconciling` or `Stalled` when it is not; `AuditArchived`: what the gateways recorded is in the
+    /// archive; `AuditIntact`: it fits what was archived before.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -282,6 +287,9 @@ pub struct DmzRegionStatus {
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["purpose".into()]))]
     pub addresses: Vec<FirewallAddress>,
+    /// The audit records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<RegionAuditStatus>,
 }
 
 /// Counts for `kubectl get`.

@@ -8,6 +8,7 @@
 #![allow(unreachable_pub, reason = "the KubeSchema derive copies the types into a function")]
 
 pub mod access_policy;
+pub mod audit;
 pub mod certificate_authority;
 pub mod common;
 pub mod crd;
