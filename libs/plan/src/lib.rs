@@ -8,11 +8,13 @@
 //!  region ── objects ── drift ─▶ API server                   │
 //!  authority, certificate, enrolment, tunnels_cut: decisions ─┤
 //!  issuance ─▶ status ─▶ revocation ─▶ lists                  │
-//!  what gateways acknowledged ── enforcement ─────────────────┘
+//!  what gateways acknowledged ── enforcement ─────────────────┤
+//!  what was collected ── audit::facts ────────────────────────┘
 //! ```
 //!
 //! No clock, randomness, files, sockets or client: `now` is an argument.
 
+pub mod audit;
 pub mod authority;
 pub mod catalogue;
 pub mod certificate;
@@ -25,6 +27,7 @@ pub mod names;
 pub mod objects;
 pub mod problem;
 pub mod region_config;
+pub mod retention;
 pub mod revocation;
 pub mod secret_facts;
 pub mod status;

@@ -50,7 +50,15 @@ fn waiting() -> tunnels_cut::Decision {
 fn sites() {
     let (mut golden, site) = (Golden::default(), common::site("lyon", "hospital", json!({ "suspended": true })));
     let owes = Some(suspension(Gateway::Owes));
-    let facts = SiteFacts { judged: Ok(()), leaving: None, endpoints: 2, connected: 1, devices: 3, suspension: owes };
+    let facts = SiteFacts {
+        judged: Ok(()),
+        leaving: None,
+        endpoints: 2,
+        connected: 1,
+        devices: 3,
+        suspension: owes,
+        audit: None,
+    };
     golden.add("suspended, with a tunnel", &status::site(&site, &facts, now()));
     let enforced = SiteFacts {
         suspension: Some(suspension(Gateway::Enforces { since: now() + SignedDuration::from_millis(212) })),
@@ -190,7 +198,15 @@ fn regions() {
 #[test]
 fn a_status_changes_only_with_its_facts() {
     let mut site = common::site("lyon", "hospital", json!({}));
-    let facts = SiteFacts { judged: Ok(()), leaving: None, endpoints: 1, connected: 1, devices: 1, suspension: None };
+    let facts = SiteFacts {
+        judged: Ok(()),
+        leaving: None,
+        endpoints: 1,
+        connected: 1,
+        devices: 1,
+        suspension: None,
+        audit: None,
+    };
     let first = status::site(&site, &facts, now());
     assert!(status::needs_write(None, &first) && status::ready_changed(None, &first).is_some());
     site.status = Some(first.clone());

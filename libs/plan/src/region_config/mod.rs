@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sallyport_api::device::Product;
 use sallyport_api::{CustomerSite, Device, DmzRegion, TunnelEndpoint};
-use sallyport_core::config::{self, RegionConfig, Service, Settings};
+use sallyport_core::config::{self, Auditors, RegionConfig, Service, Settings};
 use sallyport_core::level::AccessLevel;
 use sallyport_core::name::{DeviceId, EndpointId, Name, PolicyId, SiteId};
 use sallyport_core::offer::{OfferedDevice, OfferedService};
 
+use crate::audit;
 use crate::catalogue::{Catalogue, ObjectKey};
 use crate::names;
 use crate::problem::{Problem, field, judge_device, judge_endpoint, judge_policy, judge_site};
@@ -58,8 +59,13 @@ pub fn compile(
         Ok(pem) => (pem, None),
         Err(problem) => (String::new(), Some(problem)),
     };
+    let (auditors, unread) = match audit::auditors(region) {
+        Ok(auditors) => (auditors, None),
+        Err(problem) => (Auditors::default(), Some(problem)),
+    };
+    let settings_problem = settings_problem.or(unread).or_else(|| audit::witnesses(region).1);
     let mut compiled = Compiled { settings_problem, ..Compiled::default() };
-    compiled.config.settings = Settings { offers_period, ..settings(key, region, authorities) };
+    compiled.config.settings = Settings { offers_period, auditors, ..settings(key, region, authorities) };
     let mut sites = BTreeMap::new();
     for (site_key, site) in all.sites_of(key) {
         let Ok((id, _)) = judge_site(site, all) else { continue };

@@ -1,5 +1,6 @@
 //! What a status says. Facts in, status out; equal facts give an equal status, so nothing is written twice.
 
+mod audit;
 mod authority;
 mod certificate;
 mod conditions;
@@ -10,6 +11,7 @@ mod region;
 mod site;
 mod trouble;
 
+pub use audit::{BEHIND, VOLUME_ALARM};
 pub use authority::{AuthorityFacts, authority};
 pub use certificate::{CertificateFacts, Delivery, Issued, Revocation, certificate, enrolment_changes_at};
 pub use conditions::{Conditioned, Standing, Verdict, is_anothers, needs_write, ready_changed};

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use sallyport_api::DmzRegion;
+use sallyport_api::common::{Condition, condition};
 use sallyport_api::dmz_region::{
     DmzRegionStatus, Door, FirewallAddress, GatewayCertificate, GatewayStatus, RegionSummary,
 };
 
-use super::Trouble;
-use super::conditions::{Standing, Verdict, conditions};
+use super::conditions::{More, Standing, Verdict, conditions};
+use super::{Trouble, audit};
+use crate::audit::facts::AuditFacts;
 
 /// A gateway may take this long to acknowledge before the region is not ready: an ordinary change takes milliseconds,
 /// one that ends sessions up to their controlled end.
@@ -70,6 +72,8 @@ pub struct RegionFacts {
     pub inner_addresses: Vec<String>,
     /// The authority's revocation lists, if it has any.
     pub lists: Option<ListsFacts>,
+    /// The audit records; nothing while the operator has just begun and has not heard of them: what status says stays.
+    pub audit: Option<AuditFacts>,
 }
 
 /// How long revocation lists last.
@@ -85,9 +89,10 @@ pub struct ListsFacts {
 pub fn region(region: &DmzRegion, facts: &RegionFacts, now: Timestamp) -> DmzRegionStatus {
     let current = facts.gateways.values().filter(|g| g.is_current(now)).count();
     let old = region.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+    let more = facts.audit.as_ref().map(|facts| audit::conditions(region, facts, now)).unwrap_or_default();
     DmzRegionStatus {
         observed_generation: region.metadata.generation,
-        conditions: conditions(old, &verdict(facts, now), Vec::new(), region.metadata.generation, now),
+        conditions: all_conditions(old, &verdict(facts, now), more, region.metadata.generation, now),
         image: facts.image.clone(),
         summary: Some(RegionSummary {
             gateways: format!("{current}/{}", facts.gateways.len()),
@@ -99,7 +104,29 @@ pub fn region(region: &DmzRegion, facts: &RegionFacts, now: Timestamp) -> DmzReg
             address("engineers", &region.spec.inner, &facts.inner_addresses),
             address("sites", &region.spec.outer, &facts.outer_addresses),
         ],
+        audit: match &facts.audit {
+            Some(facts) => Some(audit::region(region, facts)),
+            None => region.status.as_ref().and_then(|status| status.audit.clone()),
+        },
     }
+}
+
+/// Those about the audit stay as they were while nothing is known of it.
+fn all_conditions(
+    old: &[Condition],
+    verdict: &Verdict,
+    more: Vec<More>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let unknown = more.is_empty();
+    let mut all = conditions(old, verdict, more, generation, now);
+    let of_audit = |c: &&Condition| [condition::AUDIT_ARCHIVED, condition::AUDIT_INTACT].contains(&c.type_.as_str());
+    if unknown {
+        all.extend(old.iter().filter(of_audit).cloned());
+        all.sort_by(|a, b| a.type_.cmp(&b.type_));
+    }
+    all
 }
 
 fn verdict(facts: &RegionFacts, now: Timestamp) -> Verdict {
@@ -119,6 +146,9 @@ fn verdict(facts: &RegionFacts, now: Timestamp) -> Verdict {
             "the revocation lists end at {end}, and then the doors admit nobody: the CertificateAuthority has not signed them anew; see its conditions"
         );
         return Verdict::new(Standing::Stalled, "RevocationListsEnding", message);
+    }
+    if let Some(verdict) = facts.audit.as_ref().and_then(audit::verdict) {
+        return verdict;
     }
     let missing: Vec<_> = facts.gateways.iter().filter(|(_, g)| !g.is_current(now)).map(|(n, _)| n.as_str()).collect();
     if missing.is_empty() {

@@ -5,7 +5,9 @@ use sallyport_api::CustomerSite;
 use sallyport_api::common::condition;
 use sallyport_api::customer_site::{CustomerSiteStatus, SiteSummary};
 
+use super::audit;
 use super::conditions::{More, Standing, Verdict, conditions, leaving_or, suspended};
+use crate::audit::facts::SiteAuditFacts;
 use crate::enforcement::Progress;
 use crate::problem::Problem;
 use crate::tunnels_cut;
@@ -25,6 +27,8 @@ pub struct SiteFacts {
     pub devices: u32,
     /// While `spec.suspended` is set: how far that is enforced.
     pub suspension: Option<Progress>,
+    /// Its audit records; nothing while the operator has not heard of them: what status says stays.
+    pub audit: Option<SiteAuditFacts>,
 }
 
 /// The status of a site.
@@ -32,7 +36,9 @@ pub fn site(site: &CustomerSite, facts: &SiteFacts, now: Timestamp) -> CustomerS
     let verdict = leaving_or(facts.leaving.as_ref(), &facts.judged, |()| {
         Verdict::new(Standing::Ready, "Admitted", "the site's endpoints and devices are in the region's configuration")
     });
-    let more = vec![connected(facts), suspended(facts.suspension.as_ref(), CUT)];
+    let mut more = vec![connected(facts), suspended(facts.suspension.as_ref(), CUT)];
+    let nothing = SiteAuditFacts::default();
+    more.extend(audit::delivered(site, facts.audit.as_ref().unwrap_or(&nothing)));
     let old = site.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
     CustomerSiteStatus {
         observed_generation: site.metadata.generation,
@@ -42,6 +48,10 @@ pub fn site(site: &CustomerSite, facts: &SiteFacts, now: Timestamp) -> CustomerS
             devices: facts.devices,
         }),
         suspension: facts.suspension.as_ref().map(|progress| progress.status.clone()),
+        audit: match &facts.audit {
+            Some(facts) => Some(audit::site(site, facts)),
+            None => site.status.as_ref().and_then(|status| status.audit.clone()),
+        },
     }
 }
 
