@@ -182,6 +182,17 @@ impl Answer {
     pub fn is_held(&self) -> bool {
         self.status == StatusCode::CONFLICT && self.reason == "held"
     }
+
+    /// A closed set of labels for metrics: a replica that stops or begins is no reason to look, one that refuses this agent
+    /// is.
+    fn label(&self) -> &'static str {
+        match self.reason.as_str() {
+            _ if self.is_held() => "held",
+            "draining" => "draining",
+            "notReady" => "notReady",
+            _ => "refused",
+        }
+    }
 }
 
 /// The gateway's clock, from the header `Date`.
@@ -248,8 +259,7 @@ impl DialError {
         match self {
             Self::Http(_) | Self::NotAWebSocket | Self::Request(_) | Self::TooLong { .. } => "http",
             Self::NoAddress { .. } | Self::NotAName(_) => "nameNotResolved",
-            Self::Refused(answer) if answer.is_held() => "held",
-            Self::Refused(_) => "refused",
+            Self::Refused(answer) => answer.label(),
             Self::Silent => "silent",
             Self::Tcp { .. } => "tcp",
             Self::Tls(_) => "tls",

@@ -20,6 +20,7 @@ helm                     helm        helm.sh/helm/v3/cmd/helm
 coredns                  helm        github.com/coredns/coredns
 kubeconform              checks      github.com/yannh/kubeconform/cmd/kubeconform
 zlint                    zlint       github.com/zmap/zlint/v3/cmd/zlint
+tlog-fsck                tlog        github.com/transparency-dev/tessera/cmd/fsck
 kube-apiserver           kubernetes  k8s.io/kubernetes/cmd/kube-apiserver
 kube-controller-manager  kubernetes  k8s.io/kubernetes/cmd/kube-controller-manager
 kube-scheduler           kubernetes  k8s.io/kubernetes/cmd/kube-scheduler

@@ -159,6 +159,10 @@ fn a_fleet_with_live_traffic_notices_nothing_of_two_rotations() {
     assert!(refused.is_empty(), "handshakes were refused: {refused:?}");
     let dials = fleet.counters("sallyport_agent_dials_total");
     say(&format!("agents' dials before {dials_before:?}, after {dials:?}"));
+    // `draining` and `notReady` are the restarted gateway's words; `refused` would be about the agent's certificate.
+    for bad in [r#"{result="refused"}"#, r#"{result="tls"}"#] {
+        assert_eq!(dials.get(bad), dials_before.get(bad), "agents' dials, {bad}");
+    }
 
     // Trusted and Issuing are one moment to whoever looks from outside; api_rotation_crash kills between them.
     assert!(killed.len() >= 4, "the operator was killed only at {killed:?}");
