@@ -35,6 +35,11 @@ pub fn trust(region: &str) -> String {
     format!("{region}-trust")
 }
 
+/// The Secret with the key that signs a region's archived checkpoints and exports.
+pub fn audit_key(region: &str) -> String {
+    format!("{region}-audit")
+}
+
 /// The Secret with the key of a certificate authority.
 pub fn authority(name: &str) -> String {
     format!("{name}-ca")

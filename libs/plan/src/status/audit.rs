@@ -117,7 +117,11 @@ fn archived(facts: &AuditFacts, now: Timestamp) -> More {
             "Behind",
             format!("records are not in the archive for more than 15 minutes: {names}; see the operator's log"),
         ),
-        (Archive::Ready, None, None) => (true, "Collected", "what the gateways recorded is in the archive".to_owned()),
+        (Archive::Ready, None, None) => (
+            true,
+            "Collected",
+            "what the gateways recorded is in the archive, but for the last minutes at most".to_owned(),
+        ),
     };
     More { type_: condition::AUDIT_ARCHIVED, holds, reason, message }
 }
