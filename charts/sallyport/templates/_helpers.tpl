@@ -42,6 +42,25 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
+{{/* Where records are archived; empty for nowhere. */}}
+{{- define "sallyport.archive" -}}
+{{- with .Values.archive -}}
+{{- if .s3.bucket -}}
+{{- if not .keys -}}
+{{- fail "\n\narchive.keys: with archive.s3.bucket, name another place for persons' keys, without Object Lock, for example\n  --set archive.keys=s3://BUCKET/PREFIX\nAn erasure destroys keys, and what is locked cannot be destroyed.\n" -}}
+{{- end -}}
+{{- printf "s3://%s" .s3.bucket -}}{{- with .s3.prefix -}}{{- printf "/%s" . -}}{{- end -}}
+{{- else if .volume.enabled -}}
+file:///var/lib/sallyport/archive
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Not empty where the archive is a volume. */}}
+{{- define "sallyport.archiveVolume" -}}
+{{- if and .Values.archive.volume.enabled (not .Values.archive.s3.bucket) -}}true{{- end -}}
+{{- end -}}
+
 {{/* Every namespace in which the operator acts, once each. */}}
 {{- define "sallyport.namespaces" -}}
 {{- concat .Values.namespaces.regions .Values.namespaces.sites | uniq | sortAlpha | toJson -}}

@@ -56,6 +56,8 @@ refused operator.replicas=0 replicas
 refused operator.image.tag=a:b tag
 refused crds.enabled=maybe enabled
 refused operator.image.digest=abc digest
+refused 'namespaces.regions={dmz},archive.s3.bucket=records' 'name another place for persons'
+refused archive.volume.accessMode=ReadOnlyMany accessMode
 
 [ "$status" = 0 ] || echo "error: the chart differs from tests/golden or is not sound; make golden, and read the diff" >&2
 exit "$status"
