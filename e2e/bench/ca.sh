@@ -94,8 +94,8 @@ sallyport() {
   kubectl --namespace "$REGION" patch ca bench --type merge --patch '{"spec":{"rotateRequest":{"id":"bench","reason":"benchmark"}}}' >/dev/null
   until_there 3600 "the old generation removed" rotated
   read -r first last < <(span_of_issues)
-  row "Sallyport: rotation, first certificate to last" "$IDENTITIES" $((last - first))
-  row "Sallyport: rotation, request to old root removed" "$IDENTITIES" $(($(date +%s) - before))
+  row "Sallyport: rotation; first certificate to last" "$IDENTITIES" $((last - first))
+  row "Sallyport: rotation; request to old root removed" "$IDENTITIES" $(($(date +%s) - before))
 }
 
 create() { # KIND
