@@ -8,6 +8,10 @@ use super::hash::Hash;
 use super::note::{KeyName, Note, NoteError, OpenError, Opened, Signature, Signer, Statement, VerifierKey};
 use super::tree::Head;
 
+/// The longest checkpoint that is read: a note may be an export's manifest and much longer, but a checkpoint comes from
+/// strangers, and all its signatures fit in here even if they are post-quantum (7 kB each).
+pub const MOST_BYTES: usize = 512 * 1024;
+
 /// What a checkpoint says. `to_string` is the text that is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -89,6 +93,9 @@ impl SignedCheckpoint {
     /// # Errors
     /// See [`CheckpointError`]; hostile bytes never panic.
     pub fn parse(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        if bytes.len() > MOST_BYTES {
+            return Err(CheckpointError::TooLong { bytes: bytes.len() });
+        }
         let note = Note::parse(bytes)?;
         Ok(Self { checkpoint: Checkpoint::parse(note.text())?, note })
     }
@@ -205,6 +212,12 @@ pub enum CheckpointError {
     /// Not a size.
     #[error("checkpoint's second line is not a number of leaves")]
     Size,
+    /// Beyond [`MOST_BYTES`].
+    #[error("checkpoint has {bytes} bytes, more than the {MOST_BYTES} that are read")]
+    TooLong {
+        /// How many.
+        bytes: usize,
+    },
 }
 
 /// Why a checkpoint of one of our logs is not believed.

@@ -21,8 +21,9 @@ pub use key::{KeyId, KeyName, KeyNameError, SignatureType, Statement, VerifierKe
 pub use signer::{Signer, SigningKey, SigningKeyError};
 
 /// The longest note that is read: room for the 16 signatures that every reader must take, even if all are post-quantum
-/// (7 kB of base64 each), and for an export's manifest of some thousand files.
-pub const MOST_BYTES: usize = 1024 * 1024;
+/// (7 kB of base64 each), and for an export's manifest: 110 bytes for each of 150,000 files, two of which a log has for
+/// 256 records.
+pub const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most signatures that are read: each known one costs a verification.
 pub const MOST_SIGNATURES: usize = 64;
