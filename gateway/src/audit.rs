@@ -4,18 +4,22 @@
 //! [`crate::passage::Permit`] only for a receipt. An error of write or sync seals the file for the life of the process:
 //! nothing more is acknowledged, no session opens, live ones are ended.
 
+mod changes;
 mod file;
+mod key;
 
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sallyport_audit::{Event, Record};
-use sallyport_core::name::Name;
+use sallyport_audit::{Event, Person};
+use sallyport_core::name::{Name, RegionId};
 use tokio::sync::{oneshot, watch};
 
-use file::AuditFile;
+pub use changes::changes;
+
+use file::JournalFile;
 
 /// Proof that a record is durable. Made only by this module.
 #[derive(Debug)]
@@ -57,30 +61,33 @@ pub struct Audit {
 }
 
 struct Waiting {
-    event: Event,
+    event: Event<Person>,
     at: Timestamp,
     done: oneshot::Sender<Receipt>,
 }
 
 impl Audit {
-    /// Opens the file in `folder`, cutting a torn last record, and starts the writing thread.
-    pub fn open(folder: &Path, gateway: Name) -> Result<Self, AuditError> {
-        Self::start(AuditFile::open(&folder.join("audit.jsonl"))?, gateway)
+    /// Opens the journal of the volume `folder`, cutting what was never acknowledged, and starts the writing thread.
+    ///
+    /// # Errors
+    /// See [`AuditError::Open`].
+    pub fn open(folder: &Path, region: RegionId, gateway: Name) -> Result<Self, AuditError> {
+        Self::start(JournalFile::open(&folder.join("audit"), region, gateway)?)
     }
 
-    fn start(file: AuditFile, gateway: Name) -> Result<Self, AuditError> {
+    fn start(file: JournalFile) -> Result<Self, AuditError> {
         let (queue, waiting) = mpsc::sync_channel(QUEUE);
         let (seal, sealed) = watch::channel(false);
         std::thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || write_all(file, &gateway, &waiting, &seal))
+            .spawn(move || write_all(file, &waiting, &seal))
             .map_err(|error| AuditError::Open { path: "writer".to_owned(), why: error.to_string() })?;
         Ok(Self { queue, sealed })
     }
 
     /// Appends and waits until the record is durable, but not for ever: a session's end or a configuration must not
     /// hang on a volume that does. A record that came too late for its caller is still written.
-    pub async fn append(&self, event: Event) -> Result<Receipt, AuditError> {
+    pub async fn append(&self, event: Event<Person>) -> Result<Receipt, AuditError> {
         let (done, receipt) = oneshot::channel();
         let waiting = Waiting { event, at: Timestamp::now(), done };
         self.queue.try_send(waiting).map_err(|error| match error {
@@ -117,23 +124,23 @@ const QUEUE: usize = 8 * 1024;
 /// Most records that share one sync: bounds the time the first of them waits.
 const BATCH: usize = 1024;
 
-fn write_all(mut file: AuditFile, gateway: &Name, waiting: &mpsc::Receiver<Waiting>, seal: &watch::Sender<bool>) {
+fn write_all(mut file: JournalFile, waiting: &mpsc::Receiver<Waiting>, seal: &watch::Sender<bool>) {
     while let Ok(first) = waiting.recv() {
-        let batch: Vec<Waiting> = std::iter::once(first).chain(waiting.try_iter().take(BATCH - 1)).collect();
-        let sequence = file.next_sequence();
-        let records: Vec<(Record, oneshot::Sender<Receipt>)> = (sequence..)
-            .zip(batch)
-            .map(|(sequence, w)| (Record { sequence, at: w.at, gateway: gateway.to_string(), event: w.event }, w.done))
-            .collect();
-        if let Err(error) = file.append(records.iter().map(|(record, _)| record)) {
-            tracing::error!(%error, "audit file sealed: no new session opens, live ones end");
-            seal.send_replace(true);
-            // Dropping the receiver and the senders answers everyone who waits, now and later.
-            return;
-        }
-        for (record, done) in records {
-            // Whoever asked may be gone; the record stays.
-            let _ = done.send(Receipt { sequence: record.sequence });
+        let batch = std::iter::once(first).chain(waiting.try_iter().take(BATCH - 1));
+        let (events, done): (Vec<_>, Vec<_>) = batch.map(|w| ((w.event, w.at), w.done)).unzip();
+        match file.append(events) {
+            Ok(sequences) => {
+                for (sequence, done) in sequences.into_iter().zip(done) {
+                    // Whoever asked may be gone; the record stays.
+                    let _ = done.send(Receipt { sequence });
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "audit journal sealed: no new session opens, live ones end");
+                seal.send_replace(true);
+                // Dropping the receiver and the senders answers everyone who waits, now and later.
+                return;
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sallyport_core::name::Name;
+use sallyport_core::name::{EndpointId, Name, SiteId};
 use tokio::sync::watch;
 
 use crate::audit::Audit;
@@ -76,6 +76,11 @@ impl Gateway {
             tracing::warn!(connections, "connections of other replicas cut: their certificates are no longer trusted");
         }
         sessions::all_ended(withdrawn).await;
+    }
+
+    /// Whose an endpoint is, if the configuration names it.
+    pub fn site_of(&self, endpoint: &EndpointId) -> Option<SiteId> {
+        self.store.current().config.endpoints.get(endpoint).map(|endpoint| endpoint.site.clone())
     }
 
     /// The other replicas, by name.

@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sallyport_audit::Event;
+use sallyport_audit::event::TunnelRenewed;
 use sallyport_core::identity::{Identity, Role};
 use sallyport_core::name::EndpointId;
 use sallyport_pki::{inspect, renewal};
@@ -153,11 +154,12 @@ fn verify(
 async fn record(gateway: &Gateway, endpoint: &EndpointId, certificate: InUse) {
     gateway.metrics.tunnels_renewed.inc();
     tracing::info!(%endpoint, serial = certificate.serial, not_after = %certificate.not_after, "tunnel renewed");
-    let event = Event::TunnelRenewed {
+    let event = Event::TunnelRenewed(TunnelRenewed {
+        site: gateway.site_of(endpoint),
         endpoint: endpoint.clone(),
         serial: certificate.serial.into(),
         issuer: certificate.issuer.into(),
-    };
+    });
     if let Err(error) = gateway.audit.append(event).await {
         tracing::error!(%endpoint, %error, "a tunnel's renewal could not be recorded");
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sallyport_audit::Event;
+use sallyport_audit::event::{GatewayStarted, GatewayStopped};
 use sallyport_runtime::admin::{Admin, Readiness, Requirement};
 use sallyport_runtime::metrics::Registry;
 use sallyport_runtime::shutdown;
@@ -97,7 +98,8 @@ pub async fn start(place: Place) -> Result<Running, RunError> {
     tokio::spawn(Arc::clone(&certificates).end_hold(stop.clone()));
     tokio::spawn(Arc::clone(&certificates).take_when_valid(stop.clone()));
     tokio::spawn(look_at_mounted(certificates, stop.clone()));
-    gateway.audit.append(Event::GatewayStarted { version: env!("CARGO_PKG_VERSION").into() }).await?;
+    let started = GatewayStarted { version: env!("CARGO_PKG_VERSION").into() };
+    gateway.audit.append(Event::GatewayStarted(started)).await?;
     tracing::info!(region = %gateway.place.region, gateway = %gateway.place.gateway, "gateway running");
     Ok(Running { gateway, listen, not_draining, stop, doors })
 }
@@ -113,12 +115,15 @@ impl Running {
         if tokio::time::timeout(Duration::from_secs(5), closed).await.is_err() {
             tracing::warn!("connections were still open at the end");
         }
+        if let Err(error) = self.gateway.audit.append(Event::GatewayStopped(GatewayStopped {})).await {
+            tracing::error!(%error, "the gateway's end could not be recorded");
+        }
     }
 }
 
 fn gateway(place: Place, registry: &Registry) -> Result<Arc<Gateway>, RunError> {
     std::fs::create_dir_all(&place.volume).map_err(system("volume"))?;
-    let audit = Audit::open(&place.volume, place.gateway.clone())?;
+    let audit = Audit::open(&place.volume, place.region.clone(), place.gateway.clone())?;
     let metrics = Metrics::new(registry);
     let store = Store::open(&place.volume);
     let trust = TrustStore::open(&place.volume);

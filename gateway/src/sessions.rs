@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sallyport_core::access::decide;
+use sallyport_audit::event::Denial;
+use sallyport_core::access::{Denied, decide};
 use sallyport_core::config::{Protocol, RegionConfig};
 use sallyport_core::engineer::UserId;
 use sallyport_core::name::EndpointId;
@@ -42,6 +43,8 @@ pub struct LiveSession {
     authorities: TrustBundle,
     /// Why it was withdrawn, in words; set before `end`, so that whoever sees the end sees them too.
     detail: OnceLock<String>,
+    /// The decision's code, when it was withdrawn by the decision; set before `end` too.
+    denial: OnceLock<Denial>,
     end: watch::Sender<Option<EndReason>>,
     over: watch::Sender<Option<EndReason>>,
 }
@@ -55,6 +58,19 @@ impl LiveSession {
             let _ = self.detail.set(why.to_owned());
         }
         self.end(EndReason::Withdrawn);
+    }
+
+    /// As [`LiveSession::withdraw`], because the decision is another now.
+    pub fn deny(&self, denied: &Denied) {
+        if self.end.borrow().is_none() {
+            let _ = self.denial.set(denied.into());
+        }
+        self.withdraw(&denied.to_string());
+    }
+
+    /// What [`LiveSession::deny`] was told.
+    pub fn denial(&self) -> Option<Denial> {
+        self.denial.get().copied()
     }
 
     /// What [`LiveSession::withdraw`] was told.
@@ -155,7 +171,14 @@ impl Sessions {
             let authorised = session.passage.permit().authorised();
             let again = decide(&in_force.config, authorised.engineer(), authorised.request(), now);
             let why = match again {
-                Err(denied) => denied.to_string(),
+                Err(denied) => {
+                    tracing::info!(
+                        session = %session.id, device = %authorised.device(), reason = %denied, "session withdrawn"
+                    );
+                    session.deny(&denied);
+                    cut.push(session);
+                    continue;
+                }
                 Ok(again) if again.endpoint() != authorised.endpoint() => "the device moved".to_owned(),
                 // Which of them vouched for this engineer is not remembered, so the loss of one ends all.
                 Ok(_) if !session.authorities.certificates().all(|authority| trusted.contains(&authority)) => {

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use http::{Request, StatusCode};
 use sallyport_audit::Event;
+use sallyport_audit::event::EnrolmentRefused;
 use sallyport_control::wire::{Enrol, EnrolRefused, enrol::Proof};
 use sallyport_core::identity::Role;
 use sallyport_core::name::EndpointId;
@@ -17,7 +18,7 @@ use sallyport_testkit::{Credential, eventually, eventually_some};
 use sha2::{Digest as _, Sha256};
 
 use support::outer::{Visitor, enrolment, send};
-use support::{Agent, Operator, Region, WITHIN, audit};
+use support::{Agent, Operator, Region, WITHIN, audit, journal};
 
 const TOKEN: &str = "tHe-one_time-token0";
 
@@ -96,13 +97,10 @@ async fn an_endpoint_enrols_by_token_dials_in_and_renews_by_certificate() {
 
     let serial = inspect::serial_hex(&der).unwrap();
     let events = audit(&region, 0);
-    let of = |event: &Event, wanted: &str| match event {
-        Event::Enrolled { serial, .. } | Event::Renewed { serial, .. } => serial.as_str() == wanted,
-        _ => false,
-    };
-    assert!(events.iter().any(|event| matches!(event, Event::Enrolled { .. }) && of(event, &first.serial)));
-    assert!(events.iter().any(|event| matches!(event, Event::Renewed { .. }) && of(event, &serial)));
-    let written = std::fs::read(region.volume(0).join("audit.jsonl")).unwrap();
+    let enrolled = |event: &Event<_>| matches!(event, Event::Enrolled(e) if e.serial.as_str() == first.serial);
+    let renewed = |event: &Event<_>| matches!(event, Event::Renewed(e) if e.serial.as_str() == serial);
+    assert!(events.iter().any(enrolled) && events.iter().any(renewed));
+    let written = journal(&region, 0);
     assert!(!String::from_utf8(written).unwrap().contains(TOKEN));
 }
 
@@ -200,7 +198,7 @@ async fn each_refusal_has_its_status_and_its_record() {
     let reasons: Vec<String> = audit(&region, 0)
         .into_iter()
         .filter_map(|event| match event {
-            Event::EnrolmentRefused { endpoint: Some(endpoint), reason, .. }
+            Event::EnrolmentRefused(EnrolmentRefused { endpoint: Some(endpoint), reason, .. })
                 if endpoint.to_string() == "lyon/agent" =>
             {
                 Some(reason.as_str().to_owned())

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use sallyport_audit::Event;
+use sallyport_audit::event::SessionEnded;
 use sallyport_core::session::EndReason;
 use sallyport_testkit::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,7 +35,7 @@ async fn a_session_carries_bytes_and_its_record_comes_first() {
     assert_eq!(devices["devices"][0]["connected"], true);
 
     let session = ada.opened("lyon/ct").await;
-    assert!(audit(&region, 0).iter().any(|e| matches!(e, Event::SessionStarted { session: s, .. } if *s == session)));
+    assert!(audit(&region, 0).iter().any(|e| matches!(e, Event::SessionStarted(e) if e.session.as_str() == session)));
     let (mut one, mut two) = (ada.stream(&session).await.unwrap(), ada.stream(&session).await.unwrap());
     echo(&mut one, &vec![7; 300_000]).await;
     echo(&mut two, b"hello").await;
@@ -47,7 +48,7 @@ async fn a_session_carries_bytes_and_its_record_comes_first() {
     assert_eq!(one.read(&mut [0; 8]).await.unwrap_or(0), 0);
     assert_eq!(ada.stream(&session).await.err().unwrap(), "410 sessionEnded");
     let ended = audit(&region, 0).into_iter().find_map(|event| match event {
-        Event::SessionEnded { reason, verified, bytes_in, .. } => Some((reason, verified, bytes_in)),
+        Event::SessionEnded(e) => Some((e.reason, e.verified, e.bytes_in)),
         _ => None,
     });
     assert_eq!(ended, Some((EndReason::EndedByEngineer, true, 300_005)));
@@ -101,9 +102,9 @@ async fn a_withdrawn_policy_cuts_before_it_is_acknowledged() {
     // Acknowledged means cut: not one more byte comes back.
     let _ = stream.write_all(b"after").await;
     assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
-    let ended = audit(&region, 0)
-        .into_iter()
-        .any(|event| matches!(event, Event::SessionEnded { reason: EndReason::Withdrawn, verified: true, .. }));
+    let ended = audit(&region, 0).into_iter().any(|event| {
+        matches!(event, Event::SessionEnded(SessionEnded { reason: EndReason::Withdrawn, verified: true, .. }))
+    });
     assert!(ended);
     let (status, denied) = ada.open("lyon/ct").await.unwrap();
     assert_eq!((status, denied["code"].as_str()), (StatusCode::FORBIDDEN, Some("noPolicyForEngineer")));
@@ -177,7 +178,7 @@ async fn what_needs_approval_or_a_policy_is_refused_with_a_reason() {
     assert_eq!((status, body["code"].as_str()), (StatusCode::FORBIDDEN, Some("noPolicyForEngineer")));
     let (status, _) = ada.call(Method::POST, "/v1/sessions", Some(serde_json::json!({ "x": 1 }))).await.unwrap();
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    let denials = audit(&region, 0).iter().filter(|event| matches!(event, Event::SessionDenied { .. })).count();
+    let denials = audit(&region, 0).iter().filter(|event| matches!(event, Event::SessionDenied(_))).count();
     assert_eq!(denials, 3);
 }
 

@@ -6,6 +6,7 @@ mod support;
 
 use http::{Method, StatusCode};
 use sallyport_audit::Event;
+use sallyport_audit::event::SessionEnded;
 
 use sallyport_core::session::EndReason;
 use sallyport_testkit::eventually;
@@ -74,7 +75,7 @@ async fn told_to_stop_it_moves_agents_and_ends_sessions_after_their_grace() {
     assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
     let ended = audit(&region, 0)
         .into_iter()
-        .any(|event| matches!(event, Event::SessionEnded { reason: EndReason::GatewayStopping, .. }));
+        .any(|event| matches!(event, Event::SessionEnded(SessionEnded { reason: EndReason::GatewayStopping, .. })));
     assert!(ended);
 }
 

@@ -7,7 +7,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
-use sallyport_audit::Event;
+use sallyport_audit::event::{SessionEnded, TrustApplied, TunnelDown, TunnelRenewed};
+use sallyport_audit::{Event, Sealed};
 use sallyport_control::wire::Report;
 use sallyport_pki::revocation::{Reason, Revocation};
 use sallyport_testkit::{Ca, eventually};
@@ -62,12 +63,17 @@ async fn a_revoked_certificate_is_cut_within_a_second_and_says_why_to_both_ends(
     eventually(WITHIN, "the refusal is counted by its label", async || refused.get() == 1).await;
     assert_eq!(running.gateway.metrics.tunnels_cut.get(), 1);
 
-    let seen = |wanted: fn(&Event) -> bool| audit(&region, 0).iter().any(wanted);
-    assert!(seen(|event| matches!(event, Event::TrustApplied { sequence: 1, revoked: 1, .. })));
-    assert!(seen(|event| matches!(event, Event::SessionEnded { detail: Some(detail), verified: true, .. }
-        if detail.as_str().contains("revoked"))));
-    let down =
-        || seen(|event| matches!(event, Event::TunnelDown { reason, .. } if reason.as_str().contains("revoked")));
+    let seen = |wanted: fn(&Event<Sealed>) -> bool| audit(&region, 0).iter().any(wanted);
+    assert!(seen(|event| matches!(event, Event::TrustApplied(TrustApplied { sequence: 1, revoked: 1, .. }))));
+    assert!(seen(
+        |event| matches!(event, Event::SessionEnded(SessionEnded { detail: Some(detail), verified: true, .. })
+        if detail.as_str().contains("revoked"))
+    ));
+    let down = || {
+        seen(
+            |event| matches!(event, Event::TunnelDown(TunnelDown { reason, .. }) if reason.as_str().contains("revoked")),
+        )
+    };
     eventually(WITHIN, "the tunnel's end is recorded", async || down()).await;
     // Another certificate of the same endpoint is another certificate.
     Agent::dial(&region.ca, &region.ca.endpoint("lyon", "agent"), &running, "a/0").await.unwrap();
@@ -286,11 +292,9 @@ async fn a_rotation_closes_nothing_that_renewed_and_cuts_what_did_not() {
         })
         .await;
     assert!(*late.script.proofs.lock().unwrap() > 0, "it was asked, and proved the old one");
-    assert!(
-        audit(&region, 0)
-            .iter()
-            .any(|event| matches!(event, Event::TunnelRenewed { serial, .. } if serial.as_str() == renewed.serial))
-    );
+    assert!(audit(&region, 0).iter().any(
+        |event| matches!(event, Event::TunnelRenewed(TunnelRenewed { serial, .. }) if serial.as_str() == renewed.serial)
+    ));
     echo(&mut stream, b"second generation").await;
     // During the overlap both come in.
     for credential in [old.endpoint("lyon", "other"), new.endpoint("lyon", "other")] {

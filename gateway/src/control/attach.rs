@@ -4,8 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::Stream;
-use sallyport_audit::Event;
+use futures::{Stream, StreamExt as _};
+use sallyport_audit::event::{ConfigurationApplied, TrustApplied};
+use sallyport_audit::{Event, Person};
 use sallyport_control::update::Collector;
 use sallyport_control::wire::control_server::Control as ControlService;
 use sallyport_control::wire::from_gateway::Message as Out;
@@ -19,6 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::certificates::{Certificates, Told};
 use super::report;
+use crate::audit;
 use crate::gateway::Gateway;
 use crate::store::InForce;
 use crate::trust::{Trust, TrustError};
@@ -31,6 +33,10 @@ pub struct Control {
     /// Cancelled when a newer operator attaches: one is in charge at a time.
     attached: Arc<std::sync::Mutex<CancellationToken>>,
 }
+
+/// Records of one configuration that wait for a sync together: a region of thousands of sites needs a few syncs, and the
+/// queue has room for everybody else.
+const RECORDED_AT_ONCE: usize = 256;
 
 /// Reports are coalesced over this time.
 const COALESCE: Duration = Duration::from_millis(300);
@@ -193,8 +199,8 @@ impl Attached {
         self.control.certificates.told(Told::Configuration);
         self.control.certificates.refresh();
         gateway.enforce(&next).await;
-        if another && let Err(error) = gateway.audit.append(Event::ConfigurationApplied { generation }).await {
-            tracing::error!(generation, %error, "a configuration could not be recorded");
+        if another {
+            record(&gateway, &current, &next).await;
         }
         tracing::info!(generation, "configuration in force");
         self.say(Out::Ack(wire::Ack { generation, digest: next.digest() })).await?;
@@ -240,6 +246,30 @@ impl Attached {
     }
 }
 
+/// What a configuration is, for the region, and what it changed, for each site.
+async fn record(gateway: &Gateway, before: &InForce, next: &InForce) {
+    let changes = audit::changes(&before.config, &next.config, next.generation);
+    let records = std::iter::once(applied(next)).chain(changes).map(|event| gateway.audit.append(event));
+    // Many at once, because they share syncs; not all, because the queue is bounded and sessions use it too.
+    let mut recorded = futures::stream::iter(records).buffered(RECORDED_AT_ONCE);
+    while let Some(recorded) = recorded.next().await {
+        if let Err(error) = recorded {
+            tracing::error!(generation = next.generation, %error, "a configuration could not be recorded");
+        }
+    }
+}
+
+fn applied(next: &InForce) -> Event<Person> {
+    let count = |entries: usize| u64::try_from(entries).unwrap_or(u64::MAX);
+    Event::ConfigurationApplied(ConfigurationApplied {
+        generation: next.generation,
+        digest: next.digest().into(),
+        endpoints: count(next.config.endpoints.len()),
+        devices: count(next.config.devices.len()),
+        policies: count(next.config.policies.len()),
+    })
+}
+
 async fn put_trust(
     gateway: &Gateway,
     message: wire::Trust,
@@ -252,7 +282,7 @@ async fn put_trust(
 
 async fn record_trust(gateway: &Gateway, trust: &Trust) {
     let (sequence, revoked) = (trust.sequence(), trust.revoked() as u64);
-    let event = Event::TrustApplied { digest: trust.digest().into(), sequence, revoked };
+    let event = Event::TrustApplied(TrustApplied { digest: trust.digest().into(), sequence, revoked });
     if let Err(error) = gateway.audit.append(event).await {
         tracing::error!(sequence, %error, "trust could not be recorded");
     }

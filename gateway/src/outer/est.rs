@@ -18,7 +18,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-use sallyport_audit::Event;
+use sallyport_audit::event::{Enrolled, EnrolmentRefused, Renewed};
+use sallyport_audit::{Event, Person};
 use sallyport_control::wire::enrolled::Result as Outcome;
 use sallyport_control::wire::{CurrentCertificate, EnrolmentToken, enrol};
 use sallyport_core::name::EndpointId;
@@ -83,7 +84,9 @@ async fn enroll(asker: &Asker, mut request: Request) -> Result<Response, Refused
     let token = EnrolmentToken { endpoint: endpoint.to_string(), sha256: sha256.to_vec() };
     let tokens = &asker.gateway.unknown.tokens;
     let Issued { leaf, serial } = asker.ask(&endpoint, enrol::Proof::Token(token), csr, tokens).await?;
-    asker.record(Event::Enrolled { endpoint, serial: serial.into(), from: asker.from }).await;
+    let site = asker.gateway.site_of(&endpoint);
+    let enrolled = Enrolled { site, endpoint, serial: serial.into(), from: asker.from };
+    asker.record(Event::Enrolled(enrolled)).await;
     answer::certificate(&leaf)
 }
 
@@ -115,7 +118,8 @@ async fn reenroll(asker: &Asker, request: Request) -> Result<Response, Refused> 
     let proof = CurrentCertificate { endpoint: endpoint.to_string(), serial: current.serial, leaf, proof };
     let renewals = &asker.gateway.unknown.renewals;
     let Issued { leaf, serial } = asker.ask(&endpoint, enrol::Proof::Certificate(proof), csr, renewals).await?;
-    asker.record(Event::Renewed { endpoint, serial: serial.into(), from: asker.from }).await;
+    let site = asker.gateway.site_of(&endpoint);
+    asker.record(Event::Renewed(Renewed { site, endpoint, serial: serial.into(), from: asker.from })).await;
     answer::certificate(&leaf)
 }
 
@@ -163,14 +167,16 @@ impl Asker {
         tracing::warn!(%endpoint, from = %self.from, reason = refused.label(), detail = %refused, "enrolment refused");
         if self.gateway.unknown.records.may_add(Instant::now()) {
             let reason = refused.label().into();
-            self.record(Event::EnrolmentRefused { endpoint: Some(endpoint.clone()), from: self.from, reason }).await;
+            let (site, endpoint) = (self.gateway.site_of(endpoint), Some(endpoint.clone()));
+            let refused = EnrolmentRefused { site, endpoint, from: self.from, reason };
+            self.record(Event::EnrolmentRefused(refused)).await;
         }
         Err(refused)
     }
 
     /// A certificate alone gives no access to a device, so a record that fails is an alarm and not a refusal: the token
     /// is used up already.
-    async fn record(&self, event: Event) {
+    async fn record(&self, event: Event<Person>) {
         if let Err(error) = self.gateway.audit.append(event).await {
             tracing::error!(from = %self.from, %error, "an enrolment could not be recorded");
         }

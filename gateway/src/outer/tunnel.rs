@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use sallyport_audit::Event;
+use sallyport_audit::event::{TunnelDown, TunnelUp};
+use sallyport_audit::{Event, Person};
 use sallyport_tunnel::{Limits, gateway_end};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -129,15 +130,18 @@ async fn hold(site: Site, hello: Hello, certificate: InUse, upgrade: OnUpgrade) 
         Err(refused) => live.cut(&refused.message),
     }
     // Not awaited: the tunnel moves only while its driver is polled below.
-    let version = hello.version.as_str().into();
-    tokio::spawn(record(site.clone(), Event::TunnelUp { endpoint: endpoint.clone(), from, agent_version: version }));
+    let agent_version = hello.version.as_str().into();
+    // The site's name is kept for the end: by then the configuration may not name the endpoint any more.
+    let of = gateway.site_of(&endpoint);
+    let up = TunnelUp { site: of.clone(), endpoint: endpoint.clone(), from, agent_version };
+    tokio::spawn(record(site.clone(), Event::TunnelUp(up)));
     tracing::info!(%endpoint, %from, "tunnel up");
     let expiry = tokio::spawn(close_at_end(live));
     let reason = driver.await;
     expiry.abort();
     gateway.tunnels.remove(&endpoint, number);
-    let why = reason.to_string().into();
-    record(site, Event::TunnelDown { endpoint: endpoint.clone(), from, reason: why }).await;
+    let down = TunnelDown { site: of, endpoint: endpoint.clone(), from, reason: reason.to_string().into() };
+    record(site, Event::TunnelDown(down)).await;
     tracing::info!(%endpoint, %from, reason = reason.label(), detail = %reason, "tunnel down");
 }
 
@@ -164,7 +168,7 @@ async fn close_at_end(live: LiveTunnel) {
 }
 
 /// A tunnel alone gives no access, so a record that fails is an alarm and not a reason to cut it.
-async fn record(site: Site, event: Event) {
+async fn record(site: Site, event: Event<Person>) {
     if let Err(error) = site.gateway.audit.append(event).await {
         tracing::error!(endpoint = %site.endpoint, %error, "a tunnel's coming or going could not be recorded");
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sallyport_audit::Event as AuditEvent;
+use sallyport_audit::event::SessionEnded;
 use sallyport_core::session::{EndReason, Event, Limits, Session};
 
 use super::LiveSession;
@@ -65,14 +66,21 @@ async fn both_legs_closed(session: &LiveSession) -> bool {
 
 async fn record_end(gateway: &Gateway, session: &LiveSession, reason: &EndReason, verified: bool) {
     let meter = session.passage.meter();
-    let event = AuditEvent::SessionEnded {
-        session: session.id.clone(),
+    let authorised = session.passage.permit().authorised();
+    let denial = session.denial();
+    let event = AuditEvent::SessionEnded(SessionEnded {
+        session: session.id.as_str().into(),
+        site: authorised.site().clone(),
+        device: authorised.device().clone(),
+        service: authorised.service().clone(),
         reason: reason.clone(),
-        detail: session.detail().map(|detail| detail.into()),
+        denial,
+        // A denial's words name the engineer; its code stands for them.
+        detail: session.detail().filter(|_| denial.is_none()).map(Into::into),
         bytes_in: meter.to_engineer(),
         bytes_out: meter.to_device(),
         verified,
-    };
+    });
     if let Err(error) = gateway.audit.append(event).await {
         tracing::error!(session = %session.id, %error, "the end of a session could not be recorded");
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use sallyport_audit::Event;
+use sallyport_audit::event::{SessionDenied, SessionStarted};
+use sallyport_audit::{Event, Person};
 use sallyport_core::access::{Authorised, Denied, decide};
 use sallyport_core::config::Protocol;
 use sallyport_core::engineer::{Engineer, SessionRequest};
@@ -97,6 +98,7 @@ async fn try_open(
         idle: limits.idle,
         authorities: super::authorities(&gateway.store.current().config),
         detail: std::sync::OnceLock::new(),
+        denial: std::sync::OnceLock::new(),
         end: watch::Sender::new(None),
         over: watch::Sender::new(None),
     });
@@ -116,12 +118,14 @@ async fn authorise(
     match decide(&config, engineer, request, Timestamp::now()) {
         Ok(authorised) => Ok(authorised),
         Err(denied) => {
-            let event = Event::SessionDenied {
-                engineer: engineer.user.clone(),
+            let event = Event::SessionDenied(SessionDenied {
+                by: Person::of(engineer).because(request.reason.clone()),
+                site: config.devices.get(&request.device).map(|device| device.site.clone()),
                 device: request.device.clone(),
                 service: request.service.clone(),
-                reason: denied.clone(),
-            };
+                incident: request.incident.clone(),
+                reason: (&denied).into(),
+            });
             if let Err(error) = gateway.audit.append(event).await {
                 tracing::error!(%error, "a refusal could not be recorded");
             }
@@ -132,19 +136,19 @@ async fn authorise(
 
 /// The start record, durable before the permit exists.
 async fn record(gateway: &Gateway, id: &str, authorised: Authorised, limits: Limits) -> Result<Permit, OpenRefused> {
-    let event = Event::SessionStarted {
-        session: id.to_owned(),
-        engineer: authorised.engineer().user.clone(),
-        groups: authorised.engineer().groups.clone(),
+    let request = authorised.request();
+    let event = Event::SessionStarted(SessionStarted {
+        by: Person::of(authorised.engineer()).because(request.reason.clone()),
+        session: id.into(),
         device: authorised.device().clone(),
         service: authorised.service().clone(),
         site: authorised.site().clone(),
         endpoint: authorised.endpoint().clone(),
         policy: authorised.policy().clone(),
-        reason: authorised.request().reason.clone(),
-        incident: authorised.request().incident.clone(),
+        incident: request.incident.clone(),
+        approval: None,
         max_seconds: limits.longest.as_secs(),
-    };
+    });
     let receipt = gateway.audit.append(event).await.map_err(|error| {
         tracing::error!(session = id, %error, "no session without its record");
         OpenRefused::AuditUnavailable
@@ -159,15 +163,17 @@ async fn recheck(gateway: &Gateway, session: &LiveSession, tunnel: &LiveTunnel) 
     let config = gateway.store.current().config;
     let decided = decide(&config, authorised.engineer(), authorised.request(), Timestamp::now());
     let trusted = gateway.trust.current().map_or(Err(UNTRUSTED), |trust| trust.allows(&tunnel.certificate()));
-    let (why, refused) = match (decided, trusted) {
+    let refused = match (decided, trusted) {
         (Ok(_), Ok(())) => return Ok(()),
-        (Err(denied), _) => (denied.to_string(), denied.into()),
+        (Err(denied), _) => {
+            session.deny(&denied);
+            denied.into()
+        }
         (Ok(_), Err(why)) => {
-            let refused = OpenRefused::NotConnected(authorised.device().clone());
-            (super::through(authorised.endpoint(), why), refused)
+            session.withdraw(&super::through(authorised.endpoint(), why));
+            OpenRefused::NotConnected(authorised.device().clone())
         }
     };
-    session.withdraw(&why);
     session.wait_ended().await;
     Err(refused)
 }

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sallyport_audit::journal::{Found, recover};
+use sallyport_audit::{Event, Sealed};
 use sallyport_control::wire;
 use sallyport_core::config::{Device, Endpoint, Policy, Protocol, RegionConfig, Service, Settings};
 use sallyport_core::identity::Role;
@@ -260,7 +262,16 @@ pub fn material(credential: &Credential) -> KeyMaterial {
     KeyMaterial { chain_pem: credential.chain_pem.clone(), key_pem: credential.key_pem.clone() }
 }
 
-pub fn audit(region: &Region, ordinal: usize) -> Vec<sallyport_audit::Event> {
-    let bytes = std::fs::read(region.volume(ordinal).join("audit.jsonl")).unwrap();
-    sallyport_audit::recover(&bytes).records.into_iter().map(|record| record.event).collect()
+/// What a gateway recorded, in order; persons are sealed.
+pub fn audit(region: &Region, ordinal: usize) -> Vec<Event<Sealed>> {
+    let event = |found| match found {
+        Found::Record { record, .. } => Some(record.event),
+        Found::Checkpoint { .. } | Found::Key { .. } | Found::Snapshot => None,
+    };
+    recover(&journal(region, ordinal), None).found.into_iter().filter_map(event).collect()
+}
+
+/// The bytes of a gateway's journal.
+pub fn journal(region: &Region, ordinal: usize) -> Vec<u8> {
+    std::fs::read(region.volume(ordinal).join("audit/journal/00000000000000000001.log")).unwrap()
 }

@@ -1,210 +1,166 @@
-//! What is recorded. Closed: a reader knows every kind there is.
+//! What is recorded. Closed: a reader knows every kind there is. Kinds that later parts make (approvals, transfers,
+//! mail) stand here already, so that a log, an export and their readers need not change with them.
+//!
+//! `P` is how the event's person stands in it: [`crate::Person`] where it is made, [`crate::Sealed`] in a log,
+//! [`crate::Shown`] for a reader. Each kind has at most one.
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::net::SocketAddr;
+mod administration;
+mod approval;
+mod audit;
+mod certificate;
+mod configuration;
+mod gateway;
+mod kind;
+mod mail;
+mod session;
+mod transfer;
+mod tunnel;
 
-use sallyport_core::access::Denied;
-use sallyport_core::engineer::{Reason, UserId};
-use sallyport_core::name::{DeviceId, EndpointId, Name, PolicyId, SiteId};
-use sallyport_core::session::EndReason;
+use std::convert::Infallible;
+
 use serde::{Deserialize, Serialize};
 
-/// Something that happened on a gateway.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-pub enum Event {
-    /// A configuration from the operator is in force.
-    ConfigurationApplied {
-        /// Its generation.
-        generation: u64,
-    },
-    /// An endpoint was given its first certificate, by its one-time token.
-    Enrolled {
-        /// Which endpoint.
-        endpoint: EndpointId,
-        /// Serial number of the certificate, in hex.
-        serial: Text,
-        /// From where it asked.
-        from: SocketAddr,
-    },
-    /// A certificate was asked for and not given.
-    EnrolmentRefused {
-        /// Which endpoint was named, if the name could be read.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        endpoint: Option<EndpointId>,
-        /// From where it was asked.
-        from: SocketAddr,
-        /// Why not.
-        reason: Text,
-    },
-    /// The gateway began; every session before this line that has no end ended with the process.
-    GatewayStarted {
-        /// The gateway's version.
-        version: Text,
-    },
-    /// An endpoint was given a certificate by the one that it had.
-    Renewed {
-        /// Which endpoint.
-        endpoint: EndpointId,
-        /// Serial number of the new certificate, in hex.
-        serial: Text,
-        /// From where it asked.
-        from: SocketAddr,
-    },
-    /// An engineer was refused.
-    SessionDenied {
-        /// Who asked.
-        engineer: UserId,
-        /// For which device.
-        device: DeviceId,
-        /// For which of its services.
-        service: Name,
-        /// Why not.
-        reason: Denied,
-    },
-    /// No byte passes any more.
-    SessionEnded {
-        /// Which session.
-        session: String,
-        /// Why.
-        reason: EndReason,
-        /// What was seen, in the words that the engineer reads; absent where the reason says it all.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        detail: Option<Text>,
-        /// From the device to the engineer.
-        bytes_in: u64,
-        /// From the engineer to the device.
-        bytes_out: u64,
-        /// Whether both legs were seen closed with no byte after the end (NIST SP 800-53 MA-4(7)).
-        verified: bool,
-    },
-    /// A session may pass bytes once this record is durable, never before (invariant I3).
-    SessionStarted {
-        /// Its id.
-        session: String,
-        /// Who.
-        engineer: UserId,
-        /// Their groups at that moment: one of them may be why it was allowed.
-        groups: BTreeSet<String>,
-        /// Which device.
-        device: DeviceId,
-        /// Which of its services.
-        service: Name,
-        /// Whose device.
-        site: SiteId,
-        /// Through which endpoint.
-        endpoint: EndpointId,
-        /// Which policy allowed it.
-        policy: PolicyId,
-        /// What for, as the customer reads it.
-        reason: Reason,
-        /// For which incident.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        incident: Option<Reason>,
-        /// How long it may be, in seconds.
-        max_seconds: u64,
-    },
-    /// Trust from the operator is in force: what it does not allow is cut.
-    TrustApplied {
-        /// Its digest.
-        digest: Text,
-        /// Its sequence number.
-        sequence: u64,
-        /// Certificates that its revocation lists name.
-        revoked: u64,
-    },
-    /// A tunnel ended.
-    TunnelDown {
-        /// Of which endpoint.
-        endpoint: EndpointId,
-        /// From where it came.
-        from: SocketAddr,
-        /// Why it ended.
-        reason: Text,
-    },
-    /// The agent behind a tunnel proved that it holds a newer certificate, which counts for the tunnel from now on.
-    TunnelRenewed {
-        /// Of which endpoint.
-        endpoint: EndpointId,
-        /// Serial number of that certificate, in hex.
-        serial: Text,
-        /// SHA-256 of the authority's certificate that issued it, in hex.
-        issuer: Text,
-    },
-    /// A tunnel began.
-    TunnelUp {
-        /// Of which endpoint.
-        endpoint: EndpointId,
-        /// From where it comes.
-        from: SocketAddr,
-        /// What the agent says it is.
-        agent_version: Text,
-    },
+use crate::scope::Scope;
+
+pub use administration::*;
+pub use approval::*;
+pub use audit::*;
+pub use certificate::*;
+pub use configuration::*;
+pub use gateway::*;
+pub use mail::*;
+pub use session::*;
+pub use transfer::*;
+pub use tunnel::*;
+
+/// In which log a kind stands: `region`, `site` (it always has one), `either` (where a site is known, it is the site's).
+macro_rules! scope {
+    (region $event:ident) => {{
+        let _ = $event;
+        Scope::Region
+    }};
+    (site $event:ident) => {
+        Scope::Site($event.site.clone())
+    };
+    (either $event:ident) => {
+        $event.site.clone().map_or(Scope::Region, Scope::Site)
+    };
 }
 
-impl Event {
-    /// The kind as written, for logs and filters.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::ConfigurationApplied { .. } => "configurationApplied",
-            Self::Enrolled { .. } => "enrolled",
-            Self::EnrolmentRefused { .. } => "enrolmentRefused",
-            Self::GatewayStarted { .. } => "gatewayStarted",
-            Self::Renewed { .. } => "renewed",
-            Self::SessionDenied { .. } => "sessionDenied",
-            Self::SessionEnded { .. } => "sessionEnded",
-            Self::SessionStarted { .. } => "sessionStarted",
-            Self::TrustApplied { .. } => "trustApplied",
-            Self::TunnelDown { .. } => "tunnelDown",
-            Self::TunnelRenewed { .. } => "tunnelRenewed",
-            Self::TunnelUp { .. } => "tunnelUp",
+/// The table of all kinds: struct, word, log. What is made of it has one arm for each, and no other.
+macro_rules! events {
+    ($($kind:ident$(<$person:ident>)? $word:literal $scope:ident;)+) => {
+        /// Something that happened.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        #[allow(clippy::large_enum_variant, reason = "held one at a time, on its way to a log or to a reader")]
+        pub enum Event<P> {
+            $(
+                #[doc = concat!("See [`", stringify!($kind), "`].")]
+                #[serde(rename = $word)]
+                $kind($kind$(<$person>)?),
+            )+
         }
-    }
+
+        /// The words of all kinds, as [`Event::label`] says them.
+        pub const KINDS: &[&str] = &[$($word),+];
+
+        impl<P> Event<P> {
+            /// The kind as written, for logs and filters.
+            pub fn label(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(_) => $word,)+
+                }
+            }
+
+            /// The log to which it belongs: a site's where it concerns one, else the region's.
+            pub fn scope(&self) -> Scope {
+                match self {
+                    $(Self::$kind(event) => scope!($scope event),)+
+                }
+            }
+
+            /// Its person, if it has one.
+            pub fn person(&self) -> Option<&P> {
+                match self {
+                    $(Self::$kind(event) => event.person(),)+
+                }
+            }
+
+            /// The same event with its person in another form.
+            ///
+            /// # Errors
+            /// What `map` says.
+            pub fn try_map<Q, E>(self, map: impl FnOnce(P) -> Result<Q, E>) -> Result<Event<Q>, E> {
+                match self {
+                    $(Self::$kind(event) => event.try_map(map).map(Event::$kind),)+
+                }
+            }
+        }
+    };
 }
 
-/// Words from a peer or a library: at most 200 characters, no control characters. Longer or other text is clipped, not
-/// refused, because an event that happened must be recorded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub struct Text(String);
-
-impl Text {
-    /// Characters that are kept.
-    pub const MAX_CHARS: usize = 200;
-
-    /// Clips a text.
-    pub fn clipped(text: &str) -> Self {
-        let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-        Self(text.chars().take(Self::MAX_CHARS).map(visible).collect())
-    }
-
-    /// What was kept.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+events! {
+    AdministratorActed<P> "administratorActed" either;
+    ApprovalAsked<P> "approvalAsked" site;
+    ApprovalGiven<P> "approvalGiven" site;
+    ApprovalRefused<P> "approvalRefused" site;
+    ApprovalTimedOut "approvalTimedOut" site;
+    ApprovalWithdrawn<P> "approvalWithdrawn" site;
+    AuditDeleted "auditDeleted" either;
+    AuditErased "auditErased" either;
+    AuditExported<P> "auditExported" either;
+    AuditRead<P> "auditRead" either;
+    AuditRefused<P> "auditRefused" either;
+    CapacityAlarm "capacityAlarm" region;
+    CertificateRevoked "certificateRevoked" either;
+    ClockStepped "clockStepped" region;
+    CloneSeen "cloneSeen" site;
+    CodeRefused<P> "codeRefused" site;
+    CodeShown<P> "codeShown" site;
+    CodeUsed<P> "codeUsed" site;
+    ConfigurationApplied "configurationApplied" region;
+    DeviceResumed "deviceResumed" site;
+    DeviceSuspended "deviceSuspended" site;
+    Enrolled "enrolled" either;
+    EnrolmentRefused "enrolmentRefused" either;
+    GatewayStarted "gatewayStarted" region;
+    GatewayStopped "gatewayStopped" region;
+    IncarnationBegan "incarnationBegan" region;
+    LevelChanged<P> "levelChanged" site;
+    LogDegraded "logDegraded" region;
+    LogRecovered "logRecovered" region;
+    LogSealed "logSealed" region;
+    LogSetAside "logSetAside" region;
+    MailAccepted<P> "mailAccepted" site;
+    MailDelivered "mailDelivered" site;
+    MailFailed "mailFailed" site;
+    MailRefused<P> "mailRefused" site;
+    Renewed "renewed" either;
+    SessionDenied<P> "sessionDenied" either;
+    SessionEnded "sessionEnded" site;
+    SessionRequested<P> "sessionRequested" site;
+    SessionStarted<P> "sessionStarted" site;
+    SessionUnanswered "sessionUnanswered" site;
+    SiteConfigured "siteConfigured" site;
+    SiteResumed "siteResumed" site;
+    SiteSuspended "siteSuspended" site;
+    TransferEnded "transferEnded" site;
+    TransferRefused<P> "transferRefused" site;
+    TransferStarted<P> "transferStarted" site;
+    TrustApplied "trustApplied" region;
+    TunnelDown "tunnelDown" either;
+    TunnelRefused "tunnelRefused" either;
+    TunnelRenewed "tunnelRenewed" either;
+    TunnelUp "tunnelUp" either;
 }
 
-impl From<String> for Text {
-    fn from(text: String) -> Self {
-        Self::clipped(&text)
-    }
-}
-
-impl From<&str> for Text {
-    fn from(text: &str) -> Self {
-        Self::clipped(text)
-    }
-}
-
-impl From<Text> for String {
-    fn from(text: Text) -> Self {
-        text.0
-    }
-}
-
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl<P> Event<P> {
+    /// The same event with its person in another form.
+    pub fn map<Q>(self, map: impl FnOnce(P) -> Q) -> Event<Q> {
+        match self.try_map(|person| Ok::<_, Infallible>(map(person))) {
+            Ok(event) => event,
+            Err(never) => match never {},
+        }
     }
 }

@@ -1,17 +1,31 @@
-//! Audit records without IO: what is recorded, how a record becomes a line, how a log is read back after a crash.
+//! Audit records without IO: what is recorded, how it becomes a line of a journal and a leaf of a Merkle tree, and how
+//! all that is read back, by the gateway after a crash and by somebody who does not trust it.
 //!
-//! One record is one line of JSON. Records of one gateway are numbered without gaps, so a missing one shows. The file
-//! itself, its syncs and its sealing are the gateway's; a Merkle tree and signed checkpoints over these lines are to
-//! come here.
+//! ```text
+//!  Event<Person> ── seal ─▶ Record<Sealed> ── encode ─▶ leaf ─▶ tlog (frontier, tiles, checkpoints)
+//!        ▲                                                │
+//!      text, hex, scope (bounded parts)                   └─▶ journal (lines of the gateway's files, recovery)
+//! ```
 //!
-//! No field can hold a secret: there are names, numbers, closed sets, the engineer's own words for the customer, and
-//! [`Text`] clipped from a peer. Of people there is the engineer's user id with the groups that decided, and nobody
-//! else: nothing names patients or the customer's staff.
+//! No field can hold a secret: there are names, numbers, closed sets, and [`Text`] clipped from a peer. All that is
+//! personal is in [`Person`], which a log holds sealed with a key that can be destroyed. Nothing names patients.
 
-mod event;
-mod log;
+pub mod event;
+pub mod export;
+pub mod journal;
+pub mod tlog;
+
+mod hex;
+mod person;
 mod record;
+mod scope;
+mod seal;
+mod text;
 
-pub use event::{Event, Text};
-pub use log::{Recovered, Tail, recover};
-pub use record::{DecodeError, Record, decode, encode};
+pub use event::{Event, KINDS};
+pub use hex::{Digest, HexError, Incarnation, KeyId, PublicKey, Subject};
+pub use person::{Groups, Person, PersonKey, Sealed, SealedData, Shown};
+pub use record::{Clock, DecodeError, MAX_RECORD, Record, decode, encode};
+pub use scope::{Keeper, Origin, Scope, ScopeError};
+pub use seal::{SealError, SealNonce, open, seal};
+pub use text::{LISTED, Listed, Text};
