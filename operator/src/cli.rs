@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::audit::archive::{LocationError, LockWish, Wish};
+
 /// Builds and keeps regions, their private CA and what their gateways enforce.
 #[derive(Debug, Parser)]
 #[command(name = "sallyport-operator", version)]
@@ -54,6 +56,20 @@ pub struct Run {
     /// PKCS#11 module (a shared library) for keys of CAs that are kept in a token (spec.custody.pkcs11).
     #[arg(long, env = "SALLYPORT_PKCS11_MODULE")]
     pub pkcs11_module: Option<PathBuf>,
+    /// Where audit records are kept: file:///PATH or s3://BUCKET/PREFIX (credentials and endpoint from the environment,
+    /// AWS_*). Without one they stay on the gateways' volumes.
+    #[arg(long, env = "SALLYPORT_ARCHIVE")]
+    pub archive: Option<String>,
+    /// Where persons' keys of audit records are kept; never under an Object Lock, because an erasure destroys them.
+    /// Default: the archive itself, if that is file://; required for s3://.
+    #[arg(long, env = "SALLYPORT_ARCHIVE_KEYS")]
+    pub archive_keys: Option<String>,
+    /// Take an s3:// archive that has no Object Lock in compliance mode with a default retention.
+    #[arg(long, env = "SALLYPORT_ARCHIVE_WITHOUT_LOCK")]
+    pub archive_without_lock: bool,
+    /// Let sites' webhooks lead into private networks.
+    #[arg(long, env = "SALLYPORT_WEBHOOK_PRIVATE_NETWORKS")]
+    pub webhook_private_networks: bool,
     /// json or text.
     #[arg(long, env = "SALLYPORT_LOG_FORMAT", default_value = "json")]
     pub log_format: String,
@@ -67,6 +83,15 @@ impl Run {
     pub fn for_regions(&self) -> BTreeSet<String> {
         let named = named(&self.region_namespaces);
         if named.is_empty() { BTreeSet::from([self.operator_namespace.clone()]) } else { named }
+    }
+
+    /// Where audit records are kept; nothing without an archive.
+    ///
+    /// # Errors
+    /// See [`LocationError`].
+    pub fn archive(&self) -> Result<Option<Wish>, LocationError> {
+        let lock = if self.archive_without_lock { LockWish::NotNeeded } else { LockWish::Required };
+        Wish::of(self.archive.as_deref(), self.archive_keys.as_deref(), lock)
     }
 
     /// Namespaces in which it writes Secrets.

@@ -9,6 +9,7 @@ use kube::Client;
 use kube::runtime::events::Recorder;
 use sallyport_plan::catalogue::ObjectKey;
 
+use crate::audit::Audit;
 use crate::authorities::Authorities;
 use crate::cli::Run;
 use crate::control::links::Links;
@@ -45,6 +46,8 @@ pub struct Context {
     pub cluster_bundles: ClusterBundles,
     /// Whether this process leads.
     pub fence: Fence,
+    /// Audit records.
+    pub audit: Audit,
     /// What gateways said.
     pub links: Links,
     /// What gateways are told.

@@ -9,6 +9,7 @@
 //! does any of it. A converged cluster sees no write but the lease.
 
 pub mod apply;
+pub mod audit;
 pub mod authorities;
 pub mod cache;
 pub mod claims;

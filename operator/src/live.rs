@@ -12,8 +12,9 @@ use crate::kinds::Ours;
 pub async fn read<K: Ours>(ctx: &Context, key: &ObjectKey) -> Result<Option<K>, Error> {
     let api: Api<K> = Api::namespaced(ctx.client.clone(), &key.namespace);
     let what = format!("read {} {key}", K::KIND.label());
-    let live = found(api.get(&key.name).await).map_err(Error::api(what))?.map(intake::ours);
-    if let Some(live) = &live {
+    let mut live = found(api.get(&key.name).await).map_err(Error::api(what))?;
+    if let Some(live) = &mut live {
+        intake::strip(live.meta_mut());
         K::cache(&ctx.world).put(live.clone());
     }
     Ok(live)

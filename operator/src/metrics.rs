@@ -3,6 +3,8 @@
 use prometheus::{HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 use sallyport_runtime::metrics::Registry;
 
+use crate::audit::metrics::AuditMetrics;
+
 /// The operator's metrics. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -28,6 +30,8 @@ pub struct Metrics {
     pub enforced: HistogramVec,
     /// Compiling and signing a region's configuration.
     pub compile: HistogramVec,
+    /// The audit's.
+    pub audit: AuditMetrics,
     /// Whether this replica works.
     pub leader: IntGauge,
 }
@@ -98,6 +102,7 @@ impl Metrics {
                 &["region"],
                 SECONDS,
             ),
+            audit: AuditMetrics::new(registry),
             leader: registry
                 .gauge("sallyport_operator_leader", "1 on the replica that works, 0 on one that stands by."),
         }

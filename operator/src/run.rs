@@ -13,6 +13,8 @@ use sallyport_runtime::{shutdown, telemetry};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::archive::{LocationError, Wish};
+use crate::audit::{self, Audit};
 use crate::authorities::Authorities;
 use crate::cli::Run;
 use crate::context::{Context, Shared};
@@ -31,6 +33,7 @@ use crate::{reconcile, sources};
 /// Runs until it is told to stop, or may not go on.
 pub async fn run(flags: Run) -> Result<(), RunError> {
     telemetry::init(flags.log_format.parse()?, &flags.log_filter)?;
+    let archive = flags.archive()?;
     let stop = shutdown::signal().map_err(RunError::Signals)?;
     let registry = Registry::new();
     let metrics = Metrics::new(&registry);
@@ -43,13 +46,19 @@ pub async fn run(flags: Run) -> Result<(), RunError> {
     // A standby is ready too: it has what it needs to take over.
     api_server.met();
 
-    let result = lead(flags, client, metrics, &stop).await;
+    let result = lead(flags, archive, client, metrics, &stop).await;
     admin_stop.cancel();
     let _ = admin.await;
     result
 }
 
-async fn lead(flags: Run, client: Client, metrics: Metrics, stop: &CancellationToken) -> Result<(), RunError> {
+async fn lead(
+    flags: Run,
+    archive: Option<Wish>,
+    client: Client,
+    metrics: Metrics,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), &flags.operator_namespace);
     let elector = Elector::new(leases, &flags.lease_name, &flags.pod_name);
     let mut leading = tokio::select! {
@@ -57,7 +66,7 @@ async fn lead(flags: Run, client: Client, metrics: Metrics, stop: &CancellationT
         () = stop.cancelled() => return Ok(()),
     };
     metrics.leader.set(1);
-    let ctx = context(flags, client, metrics, leading.fence());
+    let ctx = context(flags, archive, client, metrics, leading.fence());
     let lost = work(&ctx, &mut leading, stop).await;
     ctx.metrics.leader.set(0);
     match lost {
@@ -80,7 +89,7 @@ async fn work(ctx: &Shared, leading: &mut Leading, stop: &CancellationToken) -> 
         reconcile::authorities(&shared).await;
         authority::sweep(&shared).await;
         begin(&shared);
-        tokio::join!(publisher::run(shared.clone()), reconcile::work(shared));
+        tokio::join!(publisher::run(shared.clone()), reconcile::work(shared.clone()), audit::run(shared));
     });
     let lost = tokio::select! {
         error = leading.hold() => Some(error),
@@ -105,7 +114,7 @@ fn begin(ctx: &Context) {
     wake(Kind::AccessPolicy, all.policies.keys().cloned().collect());
 }
 
-fn context(flags: Run, client: Client, metrics: Metrics, fence: Fence) -> Shared {
+fn context(flags: Run, archive: Option<Wish>, client: Client, metrics: Metrics, fence: Fence) -> Shared {
     let reporter = Reporter { controller: "sallyport-operator".to_owned(), instance: Some(flags.pod_name.clone()) };
     Arc::new(Context {
         for_regions: flags.for_regions(),
@@ -116,6 +125,7 @@ fn context(flags: Run, client: Client, metrics: Metrics, fence: Fence) -> Shared
         custody: Custody::new(flags.pkcs11_module.clone()),
         cluster_bundles: ClusterBundles::default(),
         fence,
+        audit: Audit::new(archive),
         links: Links::new(Timestamp::now()),
         publisher: Publisher::default(),
         memory: Memory::default(),
@@ -130,12 +140,19 @@ fn context(flags: Run, client: Client, metrics: Metrics, fence: Fence) -> Shared
 /// What every reconcile has at hand, of a process that leads and sees nothing. Must be called within a runtime.
 #[cfg(test)]
 pub(crate) fn idle() -> Shared {
+    idle_with(&[])
+}
+
+/// The same, with more flags.
+#[cfg(test)]
+pub(crate) fn idle_with(more: &[&str]) -> Shared {
     use clap::Parser as _;
     let arguments = ["sallyport-operator", "run", "--gateway-image", "image", "--region-namespaces", "dmz"];
+    let arguments = arguments.iter().chain(more);
     let crate::cli::Command::Run(flags) = crate::cli::Cli::parse_from(arguments).command else { unreachable!() };
     let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
     let client = Client::try_from(nowhere).unwrap();
-    context(*flags, client, Metrics::new(&Registry::new()), Fence::leading())
+    context(*flags, None, client, Metrics::new(&Registry::new()), Fence::leading())
 }
 
 /// Why the process ends.
@@ -144,6 +161,9 @@ pub enum RunError {
     /// The admin port.
     #[error("bind the admin port")]
     Admin(#[source] std::io::Error),
+    /// The flags of the archive.
+    #[error("read the flags")]
+    Archive(#[from] LocationError),
     /// The API server's address or credentials.
     #[error("configure the Kubernetes client")]
     Client(#[source] Box<kube::Error>),

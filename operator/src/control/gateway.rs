@@ -18,7 +18,7 @@ use super::trust::Told;
 use crate::authorities::{Issued, Signer};
 use crate::context::Shared;
 use crate::kinds::Kind;
-use crate::{apply, wake};
+use crate::{apply, audit, wake};
 
 /// The operator's own certificate, in memory only: short, because it needs no storage and no revocation.
 const OWN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -84,7 +84,12 @@ impl Gateway {
         let own = Own::fresh(own, &self.id, &told.signer)?;
         let material = own.issued.material();
         let channel = dial::dial(&self.target(), &self.id, &self.pod, &material, &told.signer.trust).await?;
-        stream::hold(self, channel, own, published, told).await
+        // On the same connection, with flow control of its own; it ends with the control stream.
+        let records = audit::collect::beside(&self.ctx, &self.region, &self.id, &self.pod, channel.clone());
+        tokio::select! {
+            held = stream::hold(self, channel, own, published, told) => held,
+            never = records => match never {},
+        }
     }
 
     fn target(&self) -> Target {

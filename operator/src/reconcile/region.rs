@@ -193,7 +193,7 @@ fn observe(
         outer_addresses: addresses(ctx, &ObjectKey::new(&key.namespace, names::outer(&key.name))),
         inner_addresses: addresses(ctx, &ObjectKey::new(&key.namespace, names::inner(&key.name))),
         lists: lists(ctx, key, region),
-        audit: None,
+        audit: ctx.audit.facts(key, now()),
     }
 }
 

@@ -49,7 +49,7 @@ fn observe(ctx: &Context, key: &ObjectKey, site: &CustomerSite) -> SiteFacts {
         connected: count(connected),
         devices: count(all.devices_of(key).count()),
         suspension: site.spec.suspended.then(|| suspension(ctx, key, site, &region)),
-        audit: None,
+        audit: ctx.audit.site_facts(&region, key, now()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a gateway carries. It comes from the DMZ: it is parsed before it is shown.
 
 use jiff::Timestamp;
+use sallyport_api::audit::LogHealth;
 use sallyport_api::dmz_region::GatewayCertificate;
 use sallyport_api::tunnel_endpoint::{AgentStatus, TunnelStatus};
 use sallyport_control::wire;
@@ -16,6 +17,8 @@ use crate::wake;
 impl Session<'_> {
     pub(super) fn report(&mut self, report: wire::Report) {
         let Gateway { ctx, region, pod, .. } = self.gateway;
+        let (health, percent) = log_health(&report);
+        ctx.audit.reported(region, &self.gateway.id, pod.as_str(), health, percent);
         let first = !ctx.links.has_reported(region, pod.as_str());
         let news = ctx.links.report(region, pod.as_str(), parsed(report, pod.as_str()));
         for endpoint in &news.endpoints {
@@ -41,6 +44,18 @@ fn parsed(report: wire::Report, pod: &str) -> Report {
         sessions: report.sessions,
         certificates,
     }
+}
+
+/// Whether the gateway's audit log takes records, and how full its volume is; nothing of a gateway that does not say.
+fn log_health(report: &wire::Report) -> (Option<LogHealth>, Option<u8>) {
+    let health = match report.audit_health() {
+        wire::LogHealth::Unspecified => return (None, None),
+        wire::LogHealth::Open => LogHealth::Open,
+        wire::LogHealth::Full => LogHealth::Full,
+        wire::LogHealth::Stalled => LogHealth::Stalled,
+        wire::LogHealth::Sealed => LogHealth::Sealed,
+    };
+    (Some(health), Some(u8::try_from(report.audit_volume_used_percent.min(100)).unwrap_or(100)))
 }
 
 fn tunnel(tunnel: wire::Tunnel, pod: &str) -> Option<(ObjectKey, Tunnel)> {
