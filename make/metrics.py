@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes docs/metrics.md from where the metrics are made: <part>/src/metrics.rs. `--check` fails on a difference.
+"""Writes docs/metrics.md from where the metrics are made: <part>/src/**/metrics.rs. `--check` fails on a difference.
 
 Names and sentences are constants there (libs/runtime/src/metrics.rs refuses others), so they can be read as text, without
 building three binaries.
@@ -28,6 +28,9 @@ WORDS = {
     "sallyport_revocation_list_next_update_seconds": "`... - time()` below a third of the list's lifetime: it is signed anew after a third, so the operator does not reach this gateway; at 0 the doors close",
     "sallyport_operator_leader": "`sum(...) < 1` for 1 min: nobody works",
     "sallyport_operator_watch_errors_total": "`rate(...[5m]) > 0.1`: the API server or a right is missing",
+    "sallyport_audit_evidence_total": "`increase(...[1h]) > 0`: a log was forked, rolled back or forged, or two gateways have one key; the region's condition AuditIntact says which",
+    "sallyport_audit_archive_failures_total": "`increase(...[10m]) > 0`: records stay on the gateways' volumes; the region's condition AuditArchived says why",
+    "sallyport_audit_behind_records": "`> 0` for 15 min: records are not collected; the operator's log says why",
     "sallyport_agent_certificate_not_after_seconds": "`... - time() < 20 * 86400`: they live 90 days and are renewed at 60, so renewal fails; `sallyport-agent check` says why",
     "sallyport_agent_tunnels": "`< 1` for 1 min: the site is cut off; `sallyport-agent check` says why",
     "sallyport_operator_writes_total": "`rate(...[10m]) > 0` with nobody at work: somebody fights the operator",
@@ -45,7 +48,7 @@ def page():
     for part, selector, where in PARTS:
         text += ["", f"## {part}", "", f"Port `admin` of {where}" + (f", pods `{selector}`." if selector else "."), ""]
         text += ["| metric | type | labels | what it is | look when |", "|---|---|---|---|---|"]
-        source = (ROOT / part / "src/metrics.rs").read_text()
+        source = "\n".join(path.read_text() for path in sorted((ROOT / part / "src").rglob("metrics.rs")))
         count = 0
         for maker, name, what, labels in sorted(MADE.findall(source), key=lambda made: made[1]):
             kind = next((k for k in ("counter", "gauge", "histogram") if maker.startswith(k)), None)
