@@ -96,12 +96,12 @@ impl<V> Cache<V> {
         Some(Changed { key, old, new: Some(new) })
     }
 
-    /// Takes the news that this version of an object was the last.
-    pub fn remove(&self, value: &V) -> Option<Changed<V>> {
-        let key = key_of((self.metadata)(value));
+    /// Takes the news that the object with this metadata is gone.
+    pub fn remove(&self, gone: &ObjectMeta) -> Option<Changed<V>> {
+        let key = key_of(gone);
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
         // The object may have been made anew in the meantime, which our own write told us first.
-        if objects.get(&key).is_some_and(|known| (self.metadata)(known).uid != (self.metadata)(value).uid) {
+        if objects.get(&key).is_some_and(|known| (self.metadata)(known).uid != gone.uid) {
             return None;
         }
         let old = objects.get(&key).cloned()?;
@@ -109,10 +109,14 @@ impl<V> Cache<V> {
         Some(Changed { key, old: Some(old), new: None })
     }
 
-    /// Takes a complete list of what a watch covers.
-    pub fn replace(&self, scope: &Scope, values: Vec<V>) -> Vec<Changed<V>> {
-        let listed: BTreeSet<ObjectKey> = values.iter().map(|v| key_of((self.metadata)(v))).collect();
-        let mut changes: Vec<_> = values.into_iter().filter_map(|value| self.put(value)).collect();
+    /// Takes a complete list of what a watch covers. What cannot be read is there too: only its metadata is known.
+    pub fn replace(&self, scope: &Scope, values: Vec<Result<V, ObjectMeta>>) -> Vec<Changed<V>> {
+        let metadata = |value: &Result<V, ObjectMeta>| match value {
+            Ok(value) => key_of((self.metadata)(value)),
+            Err(metadata) => key_of(metadata),
+        };
+        let listed: BTreeSet<ObjectKey> = values.iter().map(metadata).collect();
+        let mut changes: Vec<_> = values.into_iter().flatten().filter_map(|value| self.put(value)).collect();
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
         let covered = |key: &ObjectKey| scope.as_ref().is_none_or(|namespace| *namespace == key.namespace);
         let gone: Vec<_> = objects.keys().filter(|key| covered(key) && !listed.contains(key)).cloned().collect();
@@ -178,8 +182,17 @@ mod tests {
         let cache = Cache::new(|m| m);
         cache.put(object("x", "1", "1"));
         cache.put(ObjectMeta { namespace: Some("b".into()), ..object("y", "2", "2") });
-        let changes = cache.replace(&Some("a".into()), vec![object("z", "3", "3")]);
+        let changes = cache.replace(&Some("a".into()), vec![Ok(object("z", "3", "3"))]);
         assert_eq!(changes.len(), 2);
         assert_eq!(cache.snapshot().keys().map(ToString::to_string).collect::<Vec<_>>(), ["a/z", "b/y"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_any_more_stays_as_it_was() {
+        let cache = Cache::new(|m| m);
+        cache.put(object("x", "1", "1"));
+        let changes = cache.replace(&Some("a".into()), vec![Err(object("x", "1", "2")), Err(object("new", "2", "3"))]);
+        assert!(changes.is_empty());
+        assert_eq!((version(&cache, "x").as_deref(), version(&cache, "new")), (Some("1"), None));
     }
 }

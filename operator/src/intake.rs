@@ -4,6 +4,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::api::DynamicObject;
+use kube::core::DeserializeGuard;
+use kube::core::error_boundary::InvalidObject;
 use sallyport_plan::secret_facts::SecretFacts;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -20,9 +22,13 @@ pub fn strip(metadata: &mut ObjectMeta) {
 }
 
 /// One of our kinds.
-pub fn ours<K: Resource>(mut object: K) -> K {
+///
+/// # Errors
+/// It is not as this operator knows the kind.
+pub fn ours<K: Resource>(object: DeserializeGuard<K>) -> Result<K, InvalidObject> {
+    let mut object = object.0?;
     strip(object.meta_mut());
-    object
+    Ok(object)
 }
 
 /// Something the operator made.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::api::{Api, DynamicObject};
+use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_plan::labels;
@@ -84,7 +85,7 @@ fn unseen(ctx: &Context) -> Vec<&'static str> {
 fn ours<K: Ours>(ctx: &Shared, tasks: &mut JoinSet<()>, cache: &Arc<Cache<K>>, wake: fn(&Context, &Changed<K>)) {
     let subject = Subject {
         what: K::KIND.label(),
-        api: Api::<K>::all(ctx.client.clone()),
+        api: Api::<DeserializeGuard<K>>::all(ctx.client.clone()),
         config: watcher::Config::default(),
         scope: None,
         keep: intake::ours::<K>,
@@ -101,7 +102,7 @@ fn secrets(ctx: &Shared, tasks: &mut JoinSet<()>, namespace: &str) {
         api: Api::<Secret>::namespaced(ctx.client.clone(), namespace),
         config: watcher::Config::default().labels(labels::SELECTOR),
         scope: Some(namespace.to_owned()),
-        keep: intake::secret,
+        keep: |secret| Ok(intake::secret(secret)),
         cache: ctx.world.secrets.clone(),
         errors: ctx.metrics.watch_errors.with_label_values(&["Secret"]),
     };
@@ -123,7 +124,7 @@ fn children(ctx: &Shared, tasks: &mut JoinSet<()>, kind: objects::Kind, namespac
         api: Api::<DynamicObject>::namespaced_with(ctx.client.clone(), namespace, &apply::resource(kind)),
         config: watcher::Config::default().labels(labels::SELECTOR),
         scope: Some(namespace.to_owned()),
-        keep: intake::child,
+        keep: |object| Ok(intake::child(object)),
         cache,
         errors: ctx.metrics.watch_errors.with_label_values(&[kind.label()]),
     };
@@ -144,7 +145,7 @@ fn config_maps(ctx: &Shared, tasks: &mut JoinSet<()>, namespace: &str) {
         api: Api::<ConfigMap>::namespaced(ctx.client.clone(), namespace),
         config: watcher::Config::default(),
         scope: Some(namespace.to_owned()),
-        keep: intake::config_map,
+        keep: |object| Ok(intake::config_map(object)),
         cache: ctx.world.config_maps.clone(),
         errors: ctx.metrics.watch_errors.with_label_values(&["ConfigMap"]),
     };
@@ -158,7 +159,7 @@ fn pods(ctx: &Shared, tasks: &mut JoinSet<()>, namespace: &str) {
         api: Api::<Pod>::namespaced(ctx.client.clone(), namespace),
         config: watcher::Config::default().labels(labels::POD_SELECTOR),
         scope: Some(namespace.to_owned()),
-        keep: intake::pod,
+        keep: |pod| Ok(intake::pod(pod)),
         cache: ctx.world.pods.clone(),
         errors: ctx.metrics.watch_errors.with_label_values(&["Pod"]),
     };
