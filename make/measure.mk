@@ -18,3 +18,7 @@ bench-revocation: ## from an object's change to the last byte, a thousand times 
 e2e-rotation: ## a fleet of AGENTS (200) through two rotations with live traffic, operators killed, a gateway restarted
 	@$(CLUSTER) e2e/install.sh
 	@$(CLUSTER) AGENTS=$(or $(AGENTS),200) cargo test --package sallyport-e2e --test e2e_rotation -- --nocapture
+
+.PHONY: bench-audit
+bench-audit: ## the audit journal beside bare fdatasync and SQLite, and verification beside SHA-256 (two minutes)
+	@e2e/bench/audit.sh

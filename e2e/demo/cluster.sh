@@ -75,23 +75,30 @@ engineers_ca() {
   umask 077
   mkdir -p "$PKI"
   # Not within 14 days of its end: sallyportctl would warn of that, rightly.
-  if ! openssl x509 -in "$PKI/ada.crt" -noout -checkend $((15 * 24 * 3600)); then
+  if ! openssl x509 -in "$PKI/eve.crt" -noout -checkend $((15 * 24 * 3600)); then
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 \
       -subj "/O=Example Medical Systems/CN=Engineers of the demo" -keyout "$PKI/ca.key" -out "$PKI/ca.crt" \
       -addext "basicConstraints=critical,CA:TRUE,pathlen:0" -addext "keyUsage=critical,keyCertSign,cRLSign"
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 60 \
-      -CA "$PKI/ca.crt" -CAkey "$PKI/ca.key" -keyout "$PKI/ada.key" -out "$PKI/ada.crt" \
-      -subj "/O=Example Medical Systems/OU=ct-service-emea/CN=Ada Keller" \
-      -addext "basicConstraints=critical,CA:FALSE" -addext "keyUsage=critical,digitalSignature" \
-      -addext "extendedKeyUsage=clientAuth" -addext "subjectAltName=email:ada.keller@vendor.example"
+    person ada "Ada Keller" ct-service-emea
+    person eve "Eve Moreau" Audit
   fi
   kubectl --namespace "$REGION_SPACE" create configmap engineer-authorities --from-file "ca.crt=$PKI/ca.crt" \
     --dry-run=client --output yaml | kubectl apply --server-side --filename -
 }
 
+person() { # FILE NAME GROUP
+  local mail
+  mail=$(tr 'A-Z ' 'a-z.' <<<"$2")@vendor.example
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 60 \
+    -CA "$PKI/ca.crt" -CAkey "$PKI/ca.key" -keyout "$PKI/$1.key" -out "$PKI/$1.crt" \
+    -subj "/O=Example Medical Systems/OU=$3/CN=$2" \
+    -addext "basicConstraints=critical,CA:FALSE" -addext "keyUsage=critical,digitalSignature" \
+    -addext "extendedKeyUsage=clientAuth" -addext "subjectAltName=email:$mail"
+}
+
 region() {
   title "A region in Frankfurt, a hospital in Lyon (manifests/samples)"
-  step "engineers' authority, and a certificate for ada.keller@vendor.example" "$PKI" engineers_ca
+  step "engineers' authority, and certificates for Ada Keller and for Eve Moreau, an auditor" "$PKI" engineers_ca
   step "kubectl apply -f manifests/samples" "kubectl get sallyport -A" samples
   step "region is ready: CA made, two gateways attached and configured" "$TOLD" \
     ready "$REGION_SPACE" dmzregion "$REGION" 180

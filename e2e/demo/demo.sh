@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Shows Sallyport at work, end to end: a cluster, a region in it, a hospital outside it, an engineer who reaches a scanner
 # there with ssh and a browser's protocol, and everything else refused; the CA rotated and the hospital suspended while the
-# engineer works. It leaves it all running for you to look at; a second
-# run takes what is there and is quick. `demo.sh down` removes what it made.
+# engineer works; and the records of it all, checked by the hospital alone. It leaves it all running for you to look at; a
+# second run takes what is there and is quick. `demo.sh down` removes what it made.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 . "$DEMO/cluster.sh"
 . "$DEMO/site.sh"
 . "$DEMO/engineer.sh"
 . "$DEMO/authority.sh"
+. "$DEMO/evidence.sh"
 . "$DEMO/down.sh"
 
 main() {
@@ -27,6 +28,7 @@ up() {
   engineer
   authority
   suspension
+  evidence
   no_route
   objects
   where_next
