@@ -1,6 +1,7 @@
 //! The control port: the operator dials it, and nothing else may. A gateway never dials inwards.
 
 mod attach;
+mod audit;
 pub mod certificates;
 mod report;
 

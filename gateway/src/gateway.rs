@@ -2,20 +2,29 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt as _;
+use sallyport_audit::Event;
+use sallyport_audit::event::CertificateRevoked;
 use sallyport_core::name::{EndpointId, Name, SiteId};
 use tokio::sync::watch;
 
 use crate::audit::Audit;
+use crate::certificate::InUse;
 use crate::connections::Connections;
 use crate::enrolments::Enrolments;
 use crate::metrics::Metrics;
-use crate::outer::Unknown;
+use crate::outer::{Refusals, Unknown};
 use crate::peers::Peers;
 use crate::place::Place;
+use crate::queries::Queries;
+use crate::readings;
 use crate::sessions::{self, Sessions};
 use crate::store::{InForce, Store};
 use crate::trust::{Trust, TrustStore};
 use crate::tunnels::Tunnels;
+
+/// Records that wait for a sync together; the queue has room for everybody else.
+const RECORDED_AT_ONCE: usize = 256;
 
 /// The gateway's parts, made once in `main`.
 pub struct Gateway {
@@ -25,7 +34,7 @@ pub struct Gateway {
     pub store: Store,
     /// The trust in force.
     pub trust: TrustStore,
-    /// Its audit file.
+    /// Its audit log.
     pub audit: Audit,
     /// Tunnels it holds.
     pub tunnels: Tunnels,
@@ -37,6 +46,12 @@ pub struct Gateway {
     pub connections: Connections,
     /// Requests for endpoints' certificates.
     pub enrolments: Enrolments,
+    /// Questions about archived records.
+    pub queries: Queries,
+    /// How often who reads may do so.
+    pub reading: readings::Limits,
+    /// Refused tunnels that were recorded.
+    pub refusals: Refusals,
     /// Limits of those who have no certificate.
     pub unknown: Unknown,
     /// What it counts.
@@ -66,6 +81,11 @@ impl Gateway {
     pub async fn enforce_trust(self: &Arc<Self>, trust: &Arc<Trust>) {
         let untrusted = self.tunnels.untrusted(trust);
         let withdrawn = self.sessions.withdraw_through(&untrusted);
+        let revoked: Vec<_> = untrusted
+            .iter()
+            .map(|(endpoint, live, _)| (endpoint.clone(), live.certificate()))
+            .filter(|(_, certificate)| trust.revokes(certificate))
+            .collect();
         for (endpoint, live, why) in untrusted {
             tracing::warn!(%endpoint, from = %live.from, reason = why, "tunnel cut");
             self.metrics.tunnels_cut.inc();
@@ -76,6 +96,17 @@ impl Gateway {
             tracing::warn!(connections, "connections of other replicas cut: their certificates are no longer trusted");
         }
         sessions::all_ended(withdrawn).await;
+        let recorded = revoked.into_iter().map(|(endpoint, certificate)| self.record_revoked(endpoint, certificate));
+        futures::stream::iter(recorded).buffer_unordered(RECORDED_AT_ONCE).collect::<()>().await;
+    }
+
+    async fn record_revoked(&self, endpoint: EndpointId, certificate: InUse) {
+        let site = self.site_of(&endpoint);
+        let (serial, issuer) = (certificate.serial.as_str().into(), certificate.issuer.as_str().into());
+        let event = Event::CertificateRevoked(CertificateRevoked { site, endpoint, serial, issuer });
+        if let Err(error) = self.audit.append(event).await {
+            tracing::error!(serial = certificate.serial, %error, "a revocation could not be recorded");
+        }
     }
 
     /// Whose an endpoint is, if the configuration names it.

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod api;
+mod audit;
 pub mod stream;
 
 use std::net::SocketAddr;

@@ -27,6 +27,8 @@ pub mod passage;
 pub mod peers;
 pub mod place;
 pub mod places;
+pub mod queries;
+pub mod readings;
 pub mod renewal;
 pub mod run;
 pub mod sessions;

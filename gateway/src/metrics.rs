@@ -3,10 +3,13 @@
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 use sallyport_runtime::metrics::Registry;
 
+use crate::audit::AuditMetrics;
+
 /// One field a metric.
 #[derive(Clone)]
 #[allow(missing_docs, reason = "each has its help text below")]
 pub struct Metrics {
+    pub audit: AuditMetrics,
     pub certificates_not_after: prometheus::IntGaugeVec,
     pub cloned_endpoints: IntCounter,
     pub control_streams: IntCounter,
@@ -34,6 +37,7 @@ impl Metrics {
     /// Registers all of them.
     pub fn new(registry: &Registry) -> Self {
         Self {
+            audit: audit(registry),
             certificates_not_after: registry.gauge_vec(
                 "sallyport_gateway_certificate_not_after_seconds",
                 "End of validity of the gateway's own certificates, in seconds since 1970.",
@@ -117,5 +121,38 @@ impl Metrics {
                 "Tunnels that moved to a renewed certificate without being closed.",
             ),
         }
+    }
+}
+
+/// A local disk syncs in a millisecond or ten, a network volume in tens; seconds are a volume in trouble.
+const SYNC_SECONDS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// From one record to a thousand that share a sync.
+const BATCH_BYTES: &[f64] = &[512.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0];
+
+fn audit(registry: &Registry) -> AuditMetrics {
+    AuditMetrics {
+        appends: registry.counter("sallyport_audit_appends_total", "Audit records that were made durable."),
+        batch_bytes: registry.histogram(
+            "sallyport_audit_batch_bytes",
+            "Bytes of audit records that shared one sync. Records for each sync are appends for each of these.",
+            BATCH_BYTES,
+        ),
+        health: registry.gauge_vec(
+            "sallyport_audit_health",
+            "1 for the state in which the audit log is; in all but open no session begins and live ones end.",
+            &["health"],
+        ),
+        not_archived: registry.gauge(
+            "sallyport_audit_not_archived_records",
+            "Audit records on the volume of which the operator has not said that they are in the archive.",
+        ),
+        sync_seconds: registry.histogram(
+            "sallyport_audit_sync_seconds",
+            "How long writing and syncing audit records took.",
+            SYNC_SECONDS,
+        ),
+        volume_used_percent: registry
+            .gauge("sallyport_audit_volume_used_percent", "How full the volume with the audit log is, rounded up."),
     }
 }

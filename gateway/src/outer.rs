@@ -3,8 +3,10 @@
 //!
 //! Who shows no certificate gets what is needed to ask for one ([`est`], [`lists`]) and nothing else.
 
+mod audit;
 mod est;
 mod lists;
+mod refusals;
 mod tunnel;
 mod unknown;
 
@@ -35,6 +37,7 @@ use crate::inner::answer::Problem;
 use crate::socket::{Discard, Socket};
 use crate::trust::Trust;
 
+pub use refusals::Refusals;
 pub use unknown::Unknown;
 
 /// What every handler knows of the connection.
@@ -60,6 +63,7 @@ pub async fn serve(gateway: Arc<Gateway>, stream: TlsStream<TcpStream>, from: So
             let site = Site { gateway, endpoint, from, chain, discard: discard.clone() };
             // The handshake knows the lists alone, and may be older than the trust.
             if let Err(reason) = site.is_trusted() {
+                refusals::refused(&site, reason.label());
                 return Refused::no_longer(reason).report(&site.gateway, "outer", from);
             }
             let app = Router::new()
@@ -67,6 +71,7 @@ pub async fn serve(gateway: Arc<Gateway>, stream: TlsStream<TcpStream>, from: So
                 .route("/v1/tunnel", get(tunnel::upgrade))
                 .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "notFound", "there is no such page") })
                 .with_state(site.clone())
+                .merge(audit::router(site.clone()))
                 .merge(lists::router(Arc::clone(&site.gateway), lists::Downloads::Any))
                 .merge(est::router(est::Asker::of(&site)));
             doors::serve_http(Socket::new(stream, discard), app, doors::ANSWERED, stop).await;

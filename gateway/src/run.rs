@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{Audit, AuditError};
+use crate::audit::{self, Audit, AuditError};
 use crate::connections::Connections;
 use crate::control::certificates::{CertificateProblem, Certificates};
 use crate::control::{self, Control};
@@ -23,9 +23,11 @@ use crate::drain;
 use crate::enrolments::Enrolments;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
-use crate::outer::Unknown;
+use crate::outer::{Refusals, Unknown};
 use crate::peers::Peers;
 use crate::place::{Listen, Place};
+use crate::queries::Queries;
+use crate::readings;
 use crate::sessions::Sessions;
 use crate::store::Store;
 use crate::trust::{self, TrustStore};
@@ -99,7 +101,12 @@ pub async fn start(place: Place) -> Result<Running, RunError> {
     tokio::spawn(Arc::clone(&certificates).take_when_valid(stop.clone()));
     tokio::spawn(look_at_mounted(certificates, stop.clone()));
     let started = GatewayStarted { version: env!("CARGO_PKG_VERSION").into() };
-    gateway.audit.append(Event::GatewayStarted(started)).await?;
+    match gateway.audit.append(Event::GatewayStarted(started)).await {
+        Ok(_) => {}
+        // No session opens until there is room, but a gateway that does not run cannot have its records collected either.
+        Err(error @ AuditError::Full) => tracing::error!(%error, "the gateway's start could not be recorded"),
+        Err(error) => return Err(error.into()),
+    }
     tracing::info!(region = %gateway.place.region, gateway = %gateway.place.gateway, "gateway running");
     Ok(Running { gateway, listen, not_draining, stop, doors })
 }
@@ -123,8 +130,9 @@ impl Running {
 
 fn gateway(place: Place, registry: &Registry) -> Result<Arc<Gateway>, RunError> {
     std::fs::create_dir_all(&place.volume).map_err(system("volume"))?;
-    let audit = Audit::open(&place.volume, place.region.clone(), place.gateway.clone())?;
     let metrics = Metrics::new(registry);
+    let volume = audit::Place { volume: &place.volume, region: place.region.clone(), gateway: place.gateway.clone() };
+    let audit = Audit::open(volume, metrics.audit.clone())?;
     let store = Store::open(&place.volume);
     let trust = TrustStore::open(&place.volume);
     metrics.generation.set(i64::try_from(store.current().generation).unwrap_or(i64::MAX));
@@ -138,6 +146,9 @@ fn gateway(place: Place, registry: &Registry) -> Result<Arc<Gateway>, RunError> 
         peers: Peers::default(),
         connections: Connections::default(),
         enrolments: Enrolments::default(),
+        queries: Queries::default(),
+        reading: readings::Limits::default(),
+        refusals: Refusals::default(),
         unknown: Unknown::default(),
         metrics,
         draining: watch::Sender::new(false),

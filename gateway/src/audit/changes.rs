@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sallyport_audit::event::{Changed, DeviceResumed, DeviceSuspended, SiteConfigured, SiteResumed, SiteSuspended};
+use sallyport_audit::event::{
+    Changed, DeviceResumed, DeviceSuspended, LevelChanged, SiteConfigured, SiteResumed, SiteSuspended,
+};
 use sallyport_audit::{Event, Person};
 use sallyport_core::config::{Policy, RegionConfig};
 use sallyport_core::name::{DeviceId, EndpointId, PolicyId, SiteId};
@@ -28,7 +30,17 @@ pub fn changes(old: &RegionConfig, next: &RegionConfig, generation: u64) -> Vec<
             (false, false) | (true, true) => {}
         }
     }
+    events.extend(levels(old, next));
     events
+}
+
+/// What the customers allow without being asked (R11, R14 to R19). Here it came with the configuration, so nobody is named.
+fn levels(old: &RegionConfig, next: &RegionConfig) -> impl Iterator<Item = Event<Person>> {
+    next.devices.iter().filter_map(|(id, now)| {
+        let before = old.devices.get(id).map(|before| before.level).filter(|before| *before != now.level)?;
+        let (site, device) = (now.site.clone(), Some(id.clone()));
+        Some(Event::LevelChanged(LevelChanged { by: None, site, device, before, after: now.level, until: None }))
+    })
 }
 
 #[derive(Default)]
@@ -189,6 +201,31 @@ mod tests {
         let events = changes(&config(), &next, 7);
         let [Event::SiteConfigured(a), Event::SiteConfigured(b)] = events.as_slice() else { panic!("{events:?}") };
         assert_eq!((a.policies.changed.names().len(), b.policies.removed.names().len()), (1, 1));
+    }
+
+    #[test]
+    fn another_level_is_told_with_both() {
+        let mut next = config();
+        next.devices.values_mut().for_each(|device| device.level = AccessLevel::None);
+        let events = changes(&config(), &next, 7);
+        let levels: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::LevelChanged(e) => Some((e.site.clone(), e.before, e.after)),
+                _ => None,
+            })
+            .collect();
+        let both = (AccessLevel::Full, AccessLevel::None);
+        assert_eq!(levels, [(site("a"), both.0, both.1), (site("b"), both.0, both.1)]);
+    }
+
+    #[test]
+    fn what_moves_is_gone_from_one_site_and_new_at_the_other() {
+        let mut next = config();
+        next.devices.values_mut().for_each(|device| device.site = site("b"));
+        let events = changes(&config(), &next, 7);
+        let [Event::SiteConfigured(a), Event::SiteConfigured(b)] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!((a.devices.removed.names().len(), b.devices.added.names().len()), (1, 1));
     }
 
     #[test]

@@ -18,9 +18,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::audit::Collecting;
 use super::certificates::{Certificates, Told};
 use super::report;
-use crate::audit;
+use crate::audit::{self, Health};
 use crate::gateway::Gateway;
 use crate::store::InForce;
 use crate::trust::{Trust, TrustError};
@@ -31,7 +32,22 @@ pub struct Control {
     gateway: Arc<Gateway>,
     certificates: Arc<Certificates>,
     /// Cancelled when a newer operator attaches: one is in charge at a time.
-    attached: Arc<std::sync::Mutex<CancellationToken>>,
+    attached: Newest,
+    /// The same for who collects the audit records.
+    collects: Newest,
+}
+
+/// Cancels whoever had its place before.
+#[derive(Clone, Default)]
+struct Newest(Arc<std::sync::Mutex<CancellationToken>>);
+
+impl Newest {
+    fn supersede(&self) -> CancellationToken {
+        let mine = CancellationToken::new();
+        let mut newest = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        std::mem::replace(&mut *newest, mine.clone()).cancel();
+        mine
+    }
 }
 
 /// Records of one configuration that wait for a sync together: a region of thousands of sites needs a few syncs, and the
@@ -44,19 +60,12 @@ const COALESCE: Duration = Duration::from_millis(300);
 impl Control {
     /// The service of this gateway.
     pub fn new(gateway: Arc<Gateway>, certificates: Arc<Certificates>) -> Self {
-        Self { gateway, certificates, attached: Arc::default() }
+        Self { gateway, certificates, attached: Newest::default(), collects: Newest::default() }
     }
 
     /// The process.
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
-    }
-
-    fn supersede(&self) -> CancellationToken {
-        let mine = CancellationToken::new();
-        let mut attached = self.attached.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        std::mem::replace(&mut *attached, mine.clone()).cancel();
-        mine
     }
 }
 
@@ -65,7 +74,7 @@ impl ControlService for Control {
     type AttachStream = Pin<Box<dyn Stream<Item = Result<FromGateway, Status>> + Send>>;
 
     async fn attach(&self, request: Request<Streaming<FromOperator>>) -> Result<Response<Self::AttachStream>, Status> {
-        let superseded = self.supersede();
+        let superseded = self.attached.supersede();
         self.gateway.metrics.control_streams.inc();
         tracing::info!("operator attached");
         let (out, answers) = mpsc::channel(32);
@@ -85,9 +94,19 @@ impl ControlService for Control {
 
     async fn audit(
         &self,
-        _: Request<Streaming<wire::AuditFromOperator>>,
+        request: Request<Streaming<wire::AuditFromOperator>>,
     ) -> Result<Response<Self::AuditStream>, Status> {
-        Err(Status::unimplemented("this gateway does not give its audit records away yet"))
+        let superseded = self.collects.supersede();
+        tracing::info!("operator collects the audit records");
+        // A batch under way and one that waits: two MiB.
+        let (out, answers) = mpsc::channel(2);
+        let collecting = Collecting::new(Arc::clone(&self.gateway), out);
+        let messages = request.into_inner();
+        tokio::spawn(async move {
+            let why = collecting.run(messages, superseded).await;
+            tracing::info!(reason = why, "operator collects no more");
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 }
 
@@ -116,6 +135,7 @@ impl Attached {
         let mut sessions = gateway.sessions.count();
         let mut certificates = self.control.certificates.watch();
         let mut enrolments = gateway.enrolments.attach();
+        let mut log = Log { health: gateway.audit.watch_health(), volume: gateway.audit.watch_volume() };
         // When the next report is due; set by the first change after the last one, so that a storm is one report.
         let mut report_at = Some(Instant::now());
         loop {
@@ -131,7 +151,7 @@ impl Attached {
                     Some(FromOperator { message: None }) => tracing::warn!("a message of an unknown kind was ignored"),
                     None => return Ok(()),
                 },
-                changed = changed(&mut tunnels, &mut sessions, &mut certificates) => {
+                changed = changed(&mut tunnels, &mut sessions, &mut certificates, &mut log) => {
                     changed?;
                     report_at = report_at.or_else(|| Some(Instant::now() + COALESCE));
                 }
@@ -307,13 +327,34 @@ fn hello(gateway: &Gateway) -> Out {
     })
 }
 
+/// What is reported of the audit log.
+struct Log {
+    health: watch::Receiver<Health>,
+    volume: watch::Receiver<u8>,
+}
+
+impl Log {
+    /// Waits until it is another. A log that is sealed says nothing more, which is no reason to stop reporting.
+    async fn changed(&mut self) {
+        let changed = tokio::select! {
+            changed = self.health.changed() => changed,
+            changed = self.volume.changed() => changed,
+        };
+        if changed.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Waits until something changed that is reported.
 async fn changed(
     tunnels: &mut watch::Receiver<u64>,
     sessions: &mut watch::Receiver<u32>,
     certificates: &mut watch::Receiver<()>,
+    log: &mut Log,
 ) -> Result<(), String> {
     let changed = tokio::select! {
+        () = log.changed() => Ok(()),
         changed = certificates.changed() => changed,
         changed = tunnels.changed() => changed,
         changed = sessions.changed() => changed,

@@ -19,6 +19,7 @@ pub(super) fn of(gateway: &Gateway, certificates: &Certificates) -> wire::Report
         tunnels: tunnels.collect(),
         sessions: *gateway.sessions.count().borrow(),
         certificates: certificates.in_use(),
-        ..wire::Report::default()
+        audit_health: gateway.audit.health().to_wire().into(),
+        audit_volume_used_percent: u32::from(*gateway.audit.watch_volume().borrow()),
     }
 }

@@ -46,7 +46,7 @@ impl From<OpenRefused> for Problem {
     fn from(refused: OpenRefused) -> Self {
         let status = match &refused {
             OpenRefused::Denied(_) => StatusCode::FORBIDDEN,
-            OpenRefused::AuditUnavailable | OpenRefused::Draining | OpenRefused::NotConnected(_) => {
+            OpenRefused::AuditUnavailable(_) | OpenRefused::Draining | OpenRefused::NotConnected(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         };

@@ -18,7 +18,7 @@ use sallyport_core::session::EndReason;
 use serde_json::{Value, json};
 
 use super::answer::Problem;
-use super::{Caller, Hop, stream};
+use super::{Caller, Hop, audit, stream};
 use crate::gateway::Gateway;
 use crate::peers::PeerStatus;
 use crate::sessions::{self, SessionView};
@@ -40,6 +40,8 @@ pub fn router(gateway: Arc<Gateway>, caller: Caller) -> Router {
         .route("/v1/devices", routing::get(devices))
         .route("/v1/sessions", routing::post(open).get(list))
         .route("/v1/sessions/{id}", routing::get(show).delete(end))
+        .route("/v1/audit/records", routing::get(audit::records))
+        .route("/v1/audit/export", routing::get(audit::export))
         .route("/v1/sessions/{id}/stream", routing::get(stream::connect))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "notFound", "there is no such page") })
         .with_state(Call { gateway, caller })

@@ -1,5 +1,6 @@
 //! From the upgrade request to the tunnel's end.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,12 +11,12 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use sallyport_audit::event::{TunnelDown, TunnelUp};
+use sallyport_audit::event::{CloneSeen, TunnelDown, TunnelUp};
 use sallyport_audit::{Event, Person};
 use sallyport_tunnel::{Limits, gateway_end};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{NotAdmitted, Site, admitted};
+use super::{NotAdmitted, Site, admitted, refusals};
 use crate::certificate::InUse;
 use crate::inner::answer::Problem;
 use crate::tunnels::{Admission, AgentProcess, LiveTunnel, admission};
@@ -47,6 +48,7 @@ pub(super) async fn upgrade(State(site): State<Site>, mut request: Request) -> R
 fn refuse(site: &Site, refused: NotAdmitted) -> Response {
     site.gateway.metrics.tunnels_refused.with_label_values(&[refused.label]).inc();
     tracing::info!(endpoint = %site.endpoint, from = %site.from, reason = refused.label, "tunnel refused");
+    refusals::refused(site, refused.label);
     refused.into_response()
 }
 
@@ -101,12 +103,19 @@ async fn may_join(site: &Site, hello: &Hello, offer: Vec<u8>) -> Result<(), NotA
                     endpoint = %site.endpoint, from = %site.from, other = %other.from,
                     "two live agents use one certificate; the newer was refused. Find out which is the site's"
                 );
+                refusals::record(site, "cloned", |site| clone_seen(site, other.from));
                 let message = "another live agent uses this certificate";
                 Err(NotAdmitted::new(StatusCode::CONFLICT, "cloned", message))
             }
             Some(_) | None => Ok(()),
         },
     }
+}
+
+fn clone_seen(site: &Site, other: SocketAddr) -> Option<Event<Person>> {
+    let endpoint = site.endpoint.clone();
+    let of = site.gateway.site_of(&endpoint)?;
+    Some(Event::CloneSeen(CloneSeen { site: of, endpoint, from: site.from, other }))
 }
 
 /// Holds the tunnel until it is over. No byte is read before the 101 is out: the upgraded connection exists only then.

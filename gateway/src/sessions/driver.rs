@@ -49,7 +49,10 @@ async fn next_event(gateway: &Gateway, session: &LiveSession, wake_at: Option<In
         biased;
         reason = asked => Event::End(reason),
         _ = session.passage.tunnel_lost() => Event::End(EndReason::TunnelLost),
-        () = gateway.audit.sealed() => Event::End(EndReason::RecordFailed),
+        health = gateway.audit.unavailable() => {
+            tracing::warn!(session = %session.id, %health, "session ends: the audit log takes no record");
+            Event::End(EndReason::RecordFailed)
+        }
         () = wake => Event::Tick,
     }
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use sallyport_audit::event::{SessionDenied, SessionStarted};
+use sallyport_audit::event::{SessionDenied, SessionEnded, SessionStarted};
 use sallyport_audit::{Event, Person};
 use sallyport_core::access::{Authorised, Denied, decide};
 use sallyport_core::config::Protocol;
 use sallyport_core::engineer::{Engineer, SessionRequest};
 use sallyport_core::name::DeviceId;
-use sallyport_core::session::Limits;
+use sallyport_core::session::{EndReason, Limits};
 use tokio::sync::watch;
 
 use super::{LiveSession, driver};
+use crate::audit::{Audit, AuditError};
 use crate::gateway::Gateway;
 use crate::passage::{Passage, Permit};
 use crate::tunnels::LiveTunnel;
@@ -22,8 +23,8 @@ use crate::tunnels::LiveTunnel;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenRefused {
     /// The start record could not be made durable (invariant I3).
-    #[error("the audit record cannot be written; no session can open on this gateway")]
-    AuditUnavailable,
+    #[error("no session can open on this gateway now: {0}")]
+    AuditUnavailable(AuditError),
     /// The decision.
     #[error(transparent)]
     Denied(#[from] Denied),
@@ -39,7 +40,7 @@ impl OpenRefused {
     /// The code of the API and the label of the metric.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::AuditUnavailable => "auditUnavailable",
+            Self::AuditUnavailable(_) => "auditUnavailable",
             Self::Denied(denied) => denied.label(),
             Self::Draining => "draining",
             Self::NotConnected(_) => "deviceNotConnected",
@@ -149,11 +150,35 @@ async fn record(gateway: &Gateway, id: &str, authorised: Authorised, limits: Lim
         approval: None,
         max_seconds: limits.longest.as_secs(),
     });
-    let receipt = gateway.audit.append(event).await.map_err(|error| {
-        tracing::error!(session = id, %error, "no session without its record");
-        OpenRefused::AuditUnavailable
-    })?;
-    Ok(Permit::grant(id.to_owned(), authorised, receipt))
+    match gateway.audit.append_while_open(event).await {
+        Ok(receipt) => Ok(Permit::grant(id.to_owned(), authorised, receipt)),
+        Err(error) => {
+            tracing::error!(session = id, %error, "no session without its record");
+            if error.may_be_there() {
+                tokio::spawn(record_never_begun(gateway.audit.clone(), id.to_owned(), authorised));
+            }
+            Err(OpenRefused::AuditUnavailable(error))
+        }
+    }
+}
+
+/// The start record may become durable after all, but the session never began: that is its end.
+async fn record_never_begun(audit: Audit, id: String, authorised: Authorised) {
+    let ended = Event::SessionEnded(SessionEnded {
+        session: id.as_str().into(),
+        site: authorised.site().clone(),
+        device: authorised.device().clone(),
+        service: authorised.service().clone(),
+        reason: EndReason::RecordFailed,
+        denial: None,
+        detail: Some("it never began: its start was not durable in time".into()),
+        bytes_in: 0,
+        bytes_out: 0,
+        verified: true,
+    });
+    if let Err(error) = audit.append(ended).await {
+        tracing::error!(session = id, %error, "that a session never began could not be recorded");
+    }
 }
 
 /// A configuration or trust that came while the session was being opened may have missed it: look again, now that it is

@@ -183,8 +183,13 @@ impl Trust {
         if !self.authorities.contains(&certificate.issuer) {
             return Err("its certificate authority is no longer trusted");
         }
+        if self.revokes(certificate) { Err("the certificate is revoked") } else { Ok(()) }
+    }
+
+    /// Whether a list, or a word besides the lists, names it.
+    pub fn revokes(&self, certificate: &InUse) -> bool {
         let listed = self.list_of(&certificate.issuer).is_some_and(|list| list.revoked.contains(&certificate.serial));
-        if listed || self.denies(certificate) { Err("the certificate is revoked") } else { Ok(()) }
+        listed || self.denies(certificate)
     }
 
     /// Whether a connection between replicas, which nothing can move to a renewed certificate, may go on. An authority that

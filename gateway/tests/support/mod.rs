@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses a part")]
 
 pub mod agent;
+pub mod collector;
 pub mod engineer;
 pub mod operator;
 pub mod outer;
@@ -32,6 +33,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 pub use agent::Agent;
+pub use collector::Collector;
 pub use engineer::EngineerClient;
 pub use operator::Operator;
 

@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 use super::{Region, WITHIN, material};
 
@@ -63,15 +63,7 @@ impl Operator {
     /// Fails when the gateway refuses the credential.
     pub async fn attach_as(ca: &Ca, credential: &Credential, running: &Running) -> Result<Self, String> {
         let gateway = running.gateway.place.gateway.clone();
-        let expected = gateway.clone();
-        let expected = ExpectedServer::new(ca.region().clone(), move |role| {
-            *role == Role::GatewayBootstrap || *role == Role::Gateway(expected.clone())
-        });
-        let config = tls::client_expecting(expected, Some(&material(credential)), &ca.bundle(), &[b"h2"]).unwrap();
-        let address = running.listen.control;
-        let connect = move |_| dial(address, config.clone());
-        let channel = Endpoint::from_static("http://gateway").connect_with_connector(tower::service_fn(connect)).await;
-        let mut client = ControlClient::new(channel.map_err(|error| error.to_string())?);
+        let mut client = ControlClient::new(Self::channel(ca, credential, running).await?);
         let (to, messages) = mpsc::channel(16);
         let from = client.attach(ReceiverStream::new(messages)).await.map_err(|error| error.to_string())?.into_inner();
         let mut operator = Self {
@@ -94,6 +86,19 @@ impl Operator {
         operator.generation = hello.generation;
         operator.attached = (hello.generation, hello.digest);
         Ok(operator)
+    }
+
+    /// A connection to the control port.
+    pub async fn channel(ca: &Ca, credential: &Credential, running: &Running) -> Result<Channel, String> {
+        let expected = running.gateway.place.gateway.clone();
+        let expected = ExpectedServer::new(ca.region().clone(), move |role| {
+            *role == Role::GatewayBootstrap || *role == Role::Gateway(expected.clone())
+        });
+        let config = tls::client_expecting(expected, Some(&material(credential)), &ca.bundle(), &[b"h2"]).unwrap();
+        let address = running.listen.control;
+        let connect = move |_| dial(address, config.clone());
+        let channel = Endpoint::from_static("http://gateway").connect_with_connector(tower::service_fn(connect)).await;
+        channel.map_err(|error| error.to_string())
     }
 
     /// Sends a configuration and waits for Ack; the error is the Nack's reason.
