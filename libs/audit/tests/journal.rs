@@ -1,6 +1,8 @@
 //! Properties of the journal: over any history, whatever a crash leaves, what was acknowledged is found, and nothing
 //! that was changed is taken for it.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
 mod support;
 
 use jiff::{SignedDuration, Timestamp};

@@ -1,6 +1,8 @@
 //! The format of records: one example of every kind, in a file that a change of the format changes too. Records are kept
 //! for years, so what stands there must stay readable.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
 mod support;
 
 use std::collections::BTreeSet;

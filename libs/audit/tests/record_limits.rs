@@ -1,5 +1,7 @@
 //! The longest record that its types allow fits into an entry of a bundle.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+
 mod support;
 
 use sallyport_audit::event::{Changed, SessionStarted, SiteConfigured};

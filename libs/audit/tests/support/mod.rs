@@ -1,6 +1,6 @@
 //! One example of every kind of event, and a keeper whose logs they could stand in.
 
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use jiff::Timestamp;
 use sallyport_audit::event::*;
