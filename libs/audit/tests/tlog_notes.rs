@@ -1,4 +1,5 @@
 //! Notes, checkpoints and witnesses: published vectors, every mutation, every refusal.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use jiff::Timestamp;
 use proptest::prelude::*;

@@ -1,5 +1,6 @@
 //! The tree against another implementation that grew from Go's `tlog`: it reads our tiles, makes the same proofs, and
 //! believes ours.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 use sallyport_audit::tlog::checkpoint::Checkpoint;

@@ -1,4 +1,5 @@
 //! Tiles: paths, what a growth writes, and that a tree written in steps is the tree written at once.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 use sallyport_audit::tlog::hash::Hash;
@@ -37,7 +38,7 @@ fn a_tree_of_70_000_has_the_tiles_of_the_specification() {
     let tiles: Vec<_> = tile::tiles_of(70_000).collect();
     let of = |level| tiles.iter().filter(move |tile| tile.level() == level);
     assert_eq!(of(Level::Hashes(0)).filter(|tile| tile.is_full()).count(), 273);
-    assert_eq!(of(Level::Hashes(0)).last().unwrap().width(), 112);
+    assert_eq!(of(Level::Hashes(0)).next_back().unwrap().width(), 112);
     assert_eq!(paths(of(Level::Hashes(1)).copied()), ["tile/1/000", "tile/1/001.p/17"]);
     assert_eq!(paths(of(Level::Hashes(2)).copied()), ["tile/2/000.p/1"]);
     assert_eq!(of(Level::Hashes(3)).count(), 0);
@@ -45,7 +46,7 @@ fn a_tree_of_70_000_has_the_tiles_of_the_specification() {
         paths(tile::partial(70_000)),
         ["tile/entries/273.p/112", "tile/0/273.p/112", "tile/1/001.p/17", "tile/2/000.p/1"]
     );
-    assert_eq!(of(Level::Hashes(1)).last().unwrap().leaves(), 65_536..69_888);
+    assert_eq!(of(Level::Hashes(1)).next_back().unwrap().leaves(), 65_536..69_888);
 }
 
 #[test]

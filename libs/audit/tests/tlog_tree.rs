@@ -1,4 +1,5 @@
 //! The tree against its definition (RFC 9162, section 2.1), published roots and proofs, and every small change.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 use sallyport_audit::tlog::frontier::Frontier;
