@@ -3,6 +3,7 @@
 //! Two groups of commands with options of their own: the engineers' know the inner door and no cluster, the platform
 //! team's ([`platform`]) know a cluster and no inner door.
 
+pub(crate) mod audit;
 pub(crate) mod platform;
 
 use std::ffi::OsString;
@@ -17,7 +18,8 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 /// Reach devices at customers through a Sallyport region: every session is asked for, granted by policy and by the
-/// customer, recorded, and ends. For the platform team: enrol sites, rotate certificate authorities, revoke, suspend.
+/// customer, recorded, and ends. For auditors: records, and the proof that they are whole. For the platform team: enrol
+/// sites, rotate certificate authorities, revoke, suspend.
 #[derive(Debug, Parser)]
 #[command(name = "sallyportctl", version, after_help = EXAMPLES, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -33,6 +35,8 @@ Examples:
       --certificate me.pem --key me.key --trust region-ca.pem
   sallyportctl devices
   sallyportctl connect ct-scanner --service ssh --reason 'tube arcing, log check' --incident 4711
+Of whoever holds an export, without a network:
+  sallyportctl audit verify november --key \"$KEY\"
 Of the platform team, with a kubeconfig:
   sallyportctl ca status frankfurt --namespace dmz-frankfurt
   sallyportctl enrol token lyon --namespace site-lyon
@@ -42,7 +46,8 @@ Exit codes:
   1  anything else               5  region or cluster cannot be reached, or TLS failed
   2  wrong usage                 6  ended otherwise: session, rotation, revocation, suspension
   3  denied; the message says by what
-  7  not done within --timeout; it goes on without you";
+  7  not done within --timeout; it goes on without you
+  8  an export does not hold, or a witness did not cosign";
 
 /// What the engineers' commands take, before or behind the command. A flag comes before the environment, and that before
 /// the configuration file.
@@ -90,6 +95,11 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Records of who did what: show, export, verify, witness
+    Audit {
+        #[command(subcommand)]
+        command: audit::Audit,
+    },
     /// Print a completion script for your shell
     #[command(
         after_help = "Examples:\n  sallyportctl completion bash > ~/.local/share/bash-completion/completions/sallyportctl"
@@ -186,18 +196,29 @@ pub(crate) fn parse(arguments: &[OsString]) -> Cli {
     let matches = command.try_get_matches_from_mut(arguments).unwrap_or_else(|error| error.exit());
     // The definition and the type come from one derive, so what one accepts the other does too.
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match &mut cli.command {
-        Command::Platform(platform) => {
+    match cli.command.kube_mut() {
+        Some(kube) => {
             if let Some(id) = OPTIONS.iter().find(|id| given(&matches, id)) {
                 let words =
                     format!("--{id} before the command is for the engineers' commands; write it behind, if at all");
                 command.error(clap::error::ErrorKind::ArgumentConflict, words).exit();
             }
-            platform.kube_mut().output.get_or_insert(cli.options.output);
+            kube.output.get_or_insert(cli.options.output);
         }
-        _ => cli.options = cli.options.overwritten(leaf(&matches)),
+        None => cli.options = cli.options.overwritten(leaf(&matches)),
     }
     cli
+}
+
+impl Command {
+    /// How a command of the platform team's reaches the cluster; nothing for those of others.
+    fn kube_mut(&mut self) -> Option<&mut platform::Kube> {
+        match self {
+            Self::Audit { command: audit::Audit::Cluster(command) } => Some(command.kube_mut()),
+            Self::Platform(platform) => Some(platform.kube_mut()),
+            _ => None,
+        }
+    }
 }
 
 /// The names of [`Options`] but `output`, which both groups have.
@@ -248,9 +269,14 @@ fn definition() -> clap::Command {
     let engineers: Vec<String> = command
         .get_subcommands()
         .map(|sub| sub.get_name().to_owned())
-        .filter(|name| !platform::Platform::has_subcommand(name))
+        .filter(|name| !platform::Platform::has_subcommand(name) && name != "audit")
         .collect();
-    engineers.into_iter().fold(command, |command, name| command.mut_subcommand(name, with_options))
+    let command = engineers.into_iter().fold(command, |command, name| command.mut_subcommand(name, with_options));
+    // Of the audit's commands these two knock at the inner door.
+    let door = ["export", "records"];
+    command.mut_subcommand("audit", |audit| {
+        door.into_iter().fold(audit, |audit, name| audit.mut_subcommand(name, with_options))
+    })
 }
 
 fn with_options(command: clap::Command) -> clap::Command {
@@ -258,7 +284,10 @@ fn with_options(command: clap::Command) -> clap::Command {
     if names.is_empty() {
         // Only the arguments: the derive would overwrite the command's own words as well.
         let options = Options::augment_args(clap::Command::new(""));
-        return command.args(options.get_arguments().cloned());
+        let own: Vec<_> = command.get_arguments().filter_map(|own| own.get_long().map(str::to_owned)).collect();
+        let others =
+            options.get_arguments().filter(|option| !own.iter().any(|own| Some(own.as_str()) == option.get_long()));
+        return command.args(others.cloned());
     }
     names.into_iter().fold(command, |command, name| command.mut_subcommand(name, with_options))
 }

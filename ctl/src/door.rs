@@ -31,6 +31,8 @@ const STREAM: &str = "sallyport-stream";
 const DIAL_WITHIN: Duration = Duration::from_secs(10);
 /// A session is answered when its record is durable (10 s at the gateway) and peers were asked.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Between two chunks of a download the archive is read, which may be far away.
+const CHUNK_WITHIN: Duration = Duration::from_secs(120);
 /// A region with 10,000 devices answers in about 4 MB.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// Replicas that are being stopped say so; a new connection reaches another one soon.
@@ -79,6 +81,19 @@ impl Door {
 
     pub(crate) async fn get(&mut self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::GET, path, Bytes::new()).await
+    }
+
+    /// Asks for something that is larger than an answer, to be read as it comes. On a connection of its own.
+    pub(crate) async fn download(&mut self, path: &str) -> Result<Download, Failure> {
+        let mut connection = self.dialler.connect().await?;
+        let request = self.dialler.request(Method::GET, path, Full::default());
+        let response = self.dialler.answer(&mut connection, request).await?;
+        if !response.status().is_success() {
+            let status = response.status();
+            self.dialler.read(response).await?;
+            return Err(self.unexpected(format!("status {status}")));
+        }
+        Ok(Download { dialler: Arc::clone(&self.dialler), body: response.into_body(), _connection: connection })
     }
 
     /// A session by its id.
@@ -132,6 +147,31 @@ impl Door {
         let value = self.dialler.read(response).await?;
         self.connection = Some(connection);
         Ok(value)
+    }
+}
+
+/// An answer as it comes.
+pub(crate) struct Download {
+    dialler: Arc<Dialler>,
+    body: Incoming,
+    _connection: Connection,
+}
+
+impl Download {
+    /// The next chunk; nothing at the end. An answer that breaks off is an error: a part must not pass for the whole.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            match timeout(CHUNK_WITHIN, self.body.frame()).await {
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(chunk) = frame.into_data() {
+                        return Ok(Some(chunk));
+                    }
+                }
+                Ok(Some(Err(_))) => return Err(self.dialler.unexpected("half an answer: it broke off".to_owned())),
+                Ok(None) => return Ok(None),
+                Err(_) => return Err(self.dialler.unexpected("half an answer: nothing more came".to_owned())),
+            }
+        }
     }
 }
 

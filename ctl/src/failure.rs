@@ -60,6 +60,22 @@ pub(crate) enum Failure {
         /// What was asked for.
         name: String,
     },
+    /// A witness did not cosign everything.
+    #[error("{refused} of the checkpoints in {} were not cosigned", path.display())]
+    NotCosigned {
+        /// Of which file or folder.
+        path: PathBuf,
+        /// How many.
+        refused: u64,
+    },
+    /// An export does not hold.
+    #[error("{} does not hold: {faults} {}", folder.display(), if *faults == 1 { "fault" } else { "faults" })]
+    NotVerified {
+        /// The export.
+        folder: PathBuf,
+        /// How many faults were told.
+        faults: u64,
+    },
     /// Nothing answers.
     #[error("cannot reach {address}")]
     Unreachable {
@@ -109,6 +125,7 @@ impl Failure {
             | Self::Unexpected { .. }
             | Self::Unreachable { .. } => 5,
             Self::SessionEnded { .. } => 6,
+            Self::NotCosigned { .. } | Self::NotVerified { .. } => 8,
         }
     }
 
@@ -117,6 +134,9 @@ impl Failure {
         let fixed = match self {
             Self::Cluster(refusal) => return refusal.remedy().map(Cow::Owned),
             Self::Answer { code, .. } => match code.as_str() {
+                "archiveUnreachable" | "noOperator" | "notNow" => {
+                    "try again in a minute; if it stays so, tell the platform team that the audit archive does not answer"
+                }
                 "approvalRequired" => {
                     "choose a service that needs no approval; except for laboratory devices, the customer can also widen \
                      the device's access ceiling"
@@ -125,8 +145,11 @@ impl Failure {
                 "certificateExpired" => "renew your certificate",
                 "deviceNotConnected" => "ask the site whether its agent runs and may reach the Internet on port 443",
                 "draining" => "try again; another gateway takes over",
+                "noArchive" => "this region keeps no archive of its records; ask the platform team",
                 "refusedBySite" => "the site's agent cannot reach the device, or its own allow-list forbids it",
+                "tooManyReadings" => "wait a minute; each reading is recorded, so they are few",
                 "unknownSession" => "sallyportctl sessions lists yours",
+                "unknownSite" => "check --site NAMESPACE/NAME; ask the platform team what the site is called",
                 _ => return None,
             },
             Self::CertificateExpired { .. } => "renew your certificate, or choose another with --certificate",
@@ -148,6 +171,13 @@ impl Failure {
                 }
                 _ => "check --server and --address, and that nothing between you and the region terminates TLS",
             },
+            Self::NotCosigned { .. } => {
+                "what is not the successor of what was seen before may be evidence: keep it, and ask the vendor for the \
+                 proof (an export's folder holds it)"
+            }
+            Self::NotVerified { .. } => {
+                "keep it as it is and fetch it again; if that does not hold either, ask the vendor to explain each fault"
+            }
             Self::NoSuchDevice { .. } => "sallyportctl devices lists them; ask the platform team for an AccessPolicy",
             Self::Tls(_) => {
                 "--certificate and --key must belong together (PEM, ECDSA), and --trust hold the region's CA"

@@ -6,13 +6,14 @@
 //!
 //! ```text
 //!        engineers ─▶ settings (flags, environment, config) ─▶ door (TLS, HTTP) ─▶ list | connect | config
-//!  cli ─┤                                                                            └─ failure: exit code, remedy
-//!        platform team ─▶ cluster (kubeconfig, Kubernetes API) ─▶ ca | certificate | enrol | suspend | trust
+//!  cli ─┤  auditors ─▶ audit (door, or a folder and a key, or a witness)                └─ failure: exit code, remedy
+//!        platform team ─▶ cluster (kubeconfig, Kubernetes API) ─▶ audit | ca | certificate | enrol | suspend | trust
 //! ```
 //!
 //! The two never meet: nothing outside `cluster` knows Kubernetes, and nothing in it knows the inner door.
 
 mod api;
+mod audit;
 mod cli;
 mod cluster;
 mod config;
@@ -50,6 +51,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     let output = Output::new(cli.options.output);
     let options = cli.options;
     match cli.command {
+        Command::Audit { command } => Box::pin(audit::run(command, &options)).await,
         Command::Completion { shell } => cli::completion(shell, &output),
         Command::Config { command } => config::run(command, &options, &output),
         Command::Connect(wish) => connect::run(&mut settings::door(&options)?, wish, &output).await,

@@ -38,6 +38,10 @@ async fn json_and_yaml_are_the_gateways_answer_with_what_this_version_does_not_k
 fn help_teaches() {
     for (name, arguments) in [
         ("help", vec!["--help"]),
+        ("help-audit", vec!["audit", "--help"]),
+        ("help-audit-export", vec!["audit", "export", "--help"]),
+        ("help-audit-verify", vec!["audit", "verify", "--help"]),
+        ("help-audit-witness", vec!["audit", "witness", "--help"]),
         ("help-ca-rotate", vec!["ca", "rotate", "--help"]),
         ("help-connect", vec!["connect", "--help"]),
         ("help-enrol-token", vec!["enrol", "token", "--help"]),

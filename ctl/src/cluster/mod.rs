@@ -10,6 +10,7 @@
 //! Each field is written by server-side apply under a field manager of its own: an apply takes away what the same manager
 //! applied before and does not name again.
 
+mod audit;
 mod authority;
 mod client;
 mod enrol;
@@ -24,6 +25,7 @@ mod suspend;
 mod trust;
 mod wait;
 
+use crate::cli::audit::AuditCluster;
 use crate::cli::platform::{Ca, Certificate, Enrol, Platform, Trust};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -52,5 +54,19 @@ pub(crate) async fn run(mut command: Platform) -> Result<(), Failure> {
         Platform::Trust { command: Trust::Update { engineers_context, from_cluster, config }, .. } => {
             trust::update(&cluster, &from_cluster, engineers_context, config, &output).await
         }
+    }
+}
+
+pub(crate) async fn audit(mut command: AuditCluster) -> Result<(), Failure> {
+    let kube = command.kube_mut().clone();
+    let output = Output::new(kube.output.unwrap_or_default());
+    let cluster = Cluster::connect(&kube).await?;
+    match command {
+        AuditCluster::Erase { user, region, legal_basis, yes, wait, .. } => {
+            let wish = audit::Erasure { user, region, legal_basis, confirmed: yes, within: wait.within() };
+            audit::erase(&cluster, &wish, &output).await
+        }
+        AuditCluster::Key { region, .. } => audit::key(&cluster, &region, &output).await,
+        AuditCluster::Status { region, .. } => audit::status(&cluster, &region, &output).await,
     }
 }

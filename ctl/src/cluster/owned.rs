@@ -5,11 +5,16 @@ use serde_json::Value;
 
 /// The keys of a list's elements (`k:{"name":"x"}`) under `spec.LIST` that a manager wrote.
 pub(crate) fn names(fields: &[ManagedFieldsEntry], manager: &str, list: &str) -> Vec<String> {
+    keys(fields, manager, &[list], "name")
+}
+
+/// The same of a list deeper in the spec, whose elements are told apart by another field.
+pub(crate) fn keys(fields: &[ManagedFieldsEntry], manager: &str, path: &[&str], key: &str) -> Vec<String> {
     let of_manager = fields.iter().filter(|entry| entry.manager.as_deref() == Some(manager));
     let elements =
-        of_manager.filter_map(|entry| Some(&entry.fields_v1.as_ref()?.0)).filter_map(|tree| element(tree, list));
+        of_manager.filter_map(|entry| Some(&entry.fields_v1.as_ref()?.0)).filter_map(|tree| element(tree, path));
     let keys = elements.flat_map(|list| list.keys()).filter_map(|key| key.strip_prefix("k:"));
-    let names = keys.filter_map(|key| serde_json::from_str::<Value>(key).ok()?["name"].as_str().map(str::to_owned));
+    let names = keys.filter_map(|json| serde_json::from_str::<Value>(json).ok()?[key].as_str().map(str::to_owned));
     names.collect()
 }
 
@@ -23,8 +28,8 @@ pub(crate) fn others(fields: &[ManagedFieldsEntry], manager: &str, field: &str) 
     names.filter(|name| name != manager).collect()
 }
 
-fn element<'a>(tree: &'a Value, list: &str) -> Option<&'a serde_json::Map<String, Value>> {
-    tree["f:spec"][format!("f:{list}")].as_object()
+fn element<'a>(tree: &'a Value, path: &[&str]) -> Option<&'a serde_json::Map<String, Value>> {
+    path.iter().fold(&tree["f:spec"], |tree, field| &tree[format!("f:{field}")]).as_object()
 }
 
 #[cfg(test)]
@@ -51,6 +56,8 @@ mod tests {
         ];
         assert_eq!(names(&fields, "sallyportctl-lost", "lostPeers"), ["a/b"]);
         assert_eq!(names(&fields, "sallyportctl-lost", "subject"), Vec::<String>::new());
+        let deeper = json!({ "f:spec": { "f:audit": { "f:erasures": { "k:{\"id\":\"e1\"}": {} } } } });
+        assert_eq!(keys(&[entry("m", deeper)], "m", &["audit", "erasures"], "id"), ["e1"]);
         assert_eq!(others(&fields, "sallyportctl-lost", "subject"), ["kubectl"]);
         assert_eq!(others(&fields, "kubectl", "subject"), Vec::<String>::new());
     }

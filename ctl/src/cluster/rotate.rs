@@ -97,7 +97,7 @@ fn confirm(wish: &Rotate) -> Result<(), Failure> {
 }
 
 /// Sorts by time, and two people at the same moment do not collide.
-fn id(now: Timestamp) -> Result<String, Failure> {
+pub(crate) fn id(now: Timestamp) -> Result<String, Failure> {
     let mut random = [0; 5];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| no_randomness())?;
     let random = data_encoding::HEXLOWER.encode(&random);

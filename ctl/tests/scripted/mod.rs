@@ -43,6 +43,12 @@ pub struct State {
     pub ended: Mutex<Option<&'static str>>,
     /// Cuts every stream.
     pub cut: CancellationToken,
+    /// What `GET /v1/audit/export` answers.
+    pub export: Mutex<Option<Vec<u8>>>,
+    /// The connection breaks in the middle of it.
+    pub break_off: Mutex<bool>,
+    /// What `GET /v1/audit/records` answers; without it the engineer is no auditor.
+    pub records: Mutex<Option<String>>,
     /// A client sent bytes before its 101.
     pub early_bytes: Mutex<bool>,
 }
@@ -144,6 +150,12 @@ async fn converse(mut tls: TlsStream<TcpStream>, state: &State) {
         if path.ends_with("/stream") && state.refuse_streams.lock().unwrap().is_none() {
             return stream(tls, state).await;
         }
+        if path.starts_with("/v1/audit/") {
+            match audit(&mut tls, state, &path).await {
+                true => continue,
+                false => return,
+            }
+        }
         let (status, answer) = answer(state, &method, &path);
         let answer = answer.to_string();
         let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", answer.len());
@@ -151,6 +163,25 @@ async fn converse(mut tls: TlsStream<TcpStream>, state: &State) {
             return;
         }
     }
+}
+
+/// Bytes that are no JSON. Says whether the connection goes on.
+async fn audit(tls: &mut TlsStream<TcpStream>, state: &State, path: &str) -> bool {
+    let export = state.export.lock().unwrap().clone();
+    let records = state.records.lock().unwrap().clone().map(String::into_bytes);
+    let body = if path.starts_with("/v1/audit/export") { export } else { records };
+    let (status, body) = match body {
+        Some(body) => (200, body),
+        None => {
+            let (status, problem) = problem((403, "notAnAuditor"));
+            (status, problem.to_string().into_bytes())
+        }
+    };
+    let breaks = *state.break_off.lock().unwrap();
+    let length = if breaks { body.len() + 1 } else { body.len() };
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n");
+    let sent = tls.write_all(&[head.as_bytes(), &body].concat()).await.is_ok();
+    sent && !breaks
 }
 
 async fn request(tls: &mut TlsStream<TcpStream>) -> Option<(String, String, String)> {

@@ -1,5 +1,7 @@
 //! What an export holds: exactly the records of the time, with their neighbours as proof, readable and harmless.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod export_support;
 
 use export_support::{World, about, at, built, check, period};

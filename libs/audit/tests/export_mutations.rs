@@ -3,6 +3,8 @@
 //!
 //! `SALLYPORT_SEED` repeats a run, `SALLYPORT_MUTATIONS` makes a longer one.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod export_support;
 
 use export_support::{Folder, Log, World, check, period, record, signed_anew};
@@ -86,12 +88,17 @@ impl Start {
         // Tiles, entries and checkpoints speak of each other, so the log is named if not the file.
         for file in &mutated.files {
             let number = file.strip_prefix("logs/").and_then(|path| path.split('/').next()?.parse::<usize>().ok());
-            mutated.logs.extend(number.and_then(|number| self.world.logs.get(number)).map(|log| log.origin.to_string()));
+            mutated
+                .logs
+                .extend(number.and_then(|number| self.world.logs.get(number)).map(|log| log.origin.to_string()));
         }
         // Where a manifest is not what was changed, half of the liars have the key.
         if !mutated.files.contains(&"manifest".to_owned()) && mutated.known.is_empty() && random.below(2) == 0 {
             mutated.what.push_str(", signed anew");
-            let description = mutated.folder.get("export.json").and_then(|bytes| serde_json::from_slice::<sallyport_audit::export::About>(bytes).ok());
+            let description = mutated
+                .folder
+                .get("export.json")
+                .and_then(|bytes| serde_json::from_slice::<sallyport_audit::export::About>(bytes).ok());
             if description.is_some() {
                 mutated.folder = signed_anew(&mutated.folder);
                 mutated.follow();
@@ -107,7 +114,7 @@ impl Start {
         let size = random.below(log.entries.len());
         let mut older = self.world.clone();
         older.logs[number] = Log::new(u8::try_from(number).unwrap());
-        log.entries[..size].iter().for_each(|entry| older.logs[number].push(entry.clone()));
+        older.logs[number].push(log.entries[..size].iter().cloned());
         let about = export_support::about(&self.now);
         mutated.what = format!("log {number} as it was with {size} records");
         mutated.folder = older.export(about.period);
@@ -144,7 +151,7 @@ impl Start {
         };
         let mut world = self.world.clone();
         world.logs[number] = Log::new(u8::try_from(number).unwrap());
-        entries.into_iter().for_each(|entry| world.logs[number].push(entry));
+        world.logs[number].push(entries);
         let mut folder = self.now.clone();
         // Its tiles, for the same sizes, so they have the same names.
         let tiles = &world.logs[number].store;
@@ -292,15 +299,21 @@ fn ten_thousand_mutations_are_found_where_they_are() {
     println!("SALLYPORT_SEED={seed} SALLYPORT_MUTATIONS={mutations}");
     // Small ones are quick, the larger one has full tiles and two levels of them.
     let starts = [Start::new(&[9, 4, 6]), Start::new(&[24, 1]), Start::new(&[520, 12, 30])];
-    let mut random = Random(seed);
-    for turn in 0..mutations {
-        let start = match random.below(40) {
+    let turn = |turn: u64| {
+        // Each by itself, so that one can be repeated and all can be shared out.
+        let mut random = Random(seed.wrapping_add(turn.wrapping_mul(0xd134_2543_de82_ef95)));
+        let start = match random.below(100) {
             0 => &starts[2],
             other => &starts[other % 2],
         };
-        let mutated = start.mutated(&mut random);
-        if let Err(words) = mutated.check() {
+        if let Err(words) = start.mutated(&mut random).check() {
             panic!("SALLYPORT_SEED={seed}, mutation {turn}: {words}");
         }
-    }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    std::thread::scope(|scope| {
+        for worker in 0..workers {
+            scope.spawn(move || (worker..mutations).step_by(workers as usize).for_each(turn));
+        }
+    });
 }

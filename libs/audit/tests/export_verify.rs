@@ -1,5 +1,7 @@
 //! What the verifier finds when the vendor itself cheats, with the region's key at hand: manifests here are signed anew.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod export_support;
 
 use std::collections::BTreeMap;
@@ -147,13 +149,16 @@ fn what_was_known_before_is_contained_or_named() {
     let mut older = World::new(&[280, 40]);
     older.keys.clone_from(&world.keys);
     let (file, words) = one(&known(note(first, 300)), &older.export(period(0, 400)));
-    assert!(file == "mail.txt" && words.contains("rolled back") && words.contains(&first.origin.to_string()), "{words}");
+    assert!(
+        file == "mail.txt" && words.contains("rolled back") && words.contains(&first.origin.to_string()),
+        "{words}"
+    );
     // Forked: another record 5.
     let mut forked = world.clone();
     forked.logs[0] = export_support::Log::new(0);
     for (n, entry) in first.entries.iter().enumerate() {
         let other = export_support::record(&first.origin, n as u64, at(10 * n as i64 + i64::from(n == 5)));
-        forked.logs[0].push(if n == 5 { sallyport_audit::encode(&other) } else { entry.clone() });
+        forked.logs[0].push([if n == 5 { sallyport_audit::encode(&other) } else { entry.clone() }]);
     }
     let forked = forked.export(period(0, 400));
     assert!(check(&forked, &[]).is_ok());

@@ -166,7 +166,13 @@ impl<T: Tiles> Log<T> {
         }
         let tree = Tree::new(tiles, checkpoint.claimed().head().size);
         let selection = select(&tree, order.period)?;
-        Ok(Self { origin, tree, selection, keys: LogKeys::default(), source: (verifier_key, checkpoint, collected_until) })
+        Ok(Self {
+            origin,
+            tree,
+            selection,
+            keys: LogKeys::default(),
+            source: (verifier_key, checkpoint, collected_until),
+        })
     }
 
     fn about(&self) -> AboutLog {
@@ -195,19 +201,17 @@ impl<T: Tiles> Log<T> {
         for tile in self.selection.hash_tiles() {
             writer.whole(&paths::tile(number, tile), &self.tree.content(tile)?)?;
         }
-        let (wanted, covered) = (self.wanted(), self.selection.covered());
+        let wanted = self.wanted();
         for tile in self.selection.bundles() {
             let content = self.tree.content(tile)?;
             writer.whole(&paths::tile(number, tile), &content)?;
-            for record in decoded(tile, &content, &covered) {
+            // Of neighbours nobody learns who it was: their keys do not go along.
+            for record in decoded(tile, &content, &wanted) {
                 let record = record?;
-                let index = record.n;
                 self.keys
                     .look(keys, &self.origin, &record)
-                    .map_err(|source| BuildError::Keys { log: self.origin.clone(), source })?;
-                if wanted.contains(&index) {
-                    see(&self.show(record)?)?;
-                }
+                    .map_err(|source| BuildError::Keys { log: Box::new(self.origin.clone()), source })?;
+                see(&self.show(record)?)?;
             }
         }
         writer.whole(&paths::keys(number), &self.keys.to_json())
@@ -219,8 +223,11 @@ impl<T: Tiles> Log<T> {
 
     fn show(&self, record: Record<Sealed>) -> Result<Record<Shown>, BuildError> {
         let index = record.n;
-        show(&self.origin, record, |id| self.keys.find(id).cloned())
-            .map_err(|source| BuildError::Person { log: self.origin.clone(), index, source })
+        show(&self.origin, record, |id| self.keys.find(id).cloned()).map_err(|source| BuildError::Person {
+            log: Box::new(self.origin.clone()),
+            index,
+            source,
+        })
     }
 }
 
@@ -278,7 +285,7 @@ pub enum BuildError {
     #[error("keys of {log} cannot be read")]
     Keys {
         /// Of which log.
-        log: Origin,
+        log: Box<Origin>,
         /// Why.
         source: ReadError,
     },
@@ -300,7 +307,7 @@ pub enum BuildError {
     #[error("record {index} of {log} cannot be shown")]
     Person {
         /// Of which log.
-        log: Origin,
+        log: Box<Origin>,
         /// Which.
         index: u64,
         /// Why.

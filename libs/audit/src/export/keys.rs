@@ -53,6 +53,11 @@ impl LogKeys {
         Ok(())
     }
 
+    /// The keys that there are.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &KeyId> {
+        self.found.keys()
+    }
+
     pub(crate) fn find(&self, id: KeyId) -> Option<&PersonKey> {
         self.found.get(&id)
     }

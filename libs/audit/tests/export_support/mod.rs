@@ -1,5 +1,5 @@
 //! A vendor's region in memory: gateways with logs of one site, made from a seed, and exports of them.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, reason = "a test, and each file uses its part")]
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use sallyport_audit::tlog::tile::Tile;
 use sallyport_audit::tlog::tree::{Appender, Head, ReadError, Tree};
 use sallyport_audit::tlog::witness::{self, AddCheckpoint};
 use sallyport_audit::{
-    Clock, Groups, Incarnation, KeyId, Keeper, Origin, Person, PersonKey, PublicKey, Record, Scope, encode, seal,
+    Clock, Groups, Incarnation, Keeper, KeyId, Origin, Person, PersonKey, PublicKey, Record, Scope, encode, seal,
 };
 use sallyport_core::session::EndReason;
 
@@ -72,7 +72,7 @@ pub struct World {
 impl World {
     /// Logs of these sizes. Record n of log l is at second 10 n + l.
     pub fn new(sizes: &[usize]) -> Self {
-        let keys = (0..3).map(|person| person_key(person)).map(|key| (key.id(), key)).collect();
+        let keys = (0..3).map(person_key).map(|key| (key.id(), key)).collect();
         let logs = (0u8..).zip(sizes).map(|(number, size)| {
             let mut log = Log::new(number);
             log.grow(*size, number);
@@ -116,16 +116,19 @@ impl Log {
     }
 
     pub fn grow(&mut self, records: usize, number: u8) {
-        for _ in 0..records {
-            let n = self.entries.len() as u64;
-            self.push(encode(&record(&self.origin, n, at(10 * n as i64 + i64::from(number)))));
-        }
+        let first = self.entries.len() as u64;
+        let numbers = first..first + records as u64;
+        let record = |n| encode(&record(&self.origin, n, at(10 * n as i64 + i64::from(number))));
+        let records: Vec<_> = numbers.map(record).collect();
+        self.push(records);
     }
 
-    /// Any bytes as the next entry.
-    pub fn push(&mut self, entry: Vec<u8>) {
-        self.appender.push(&entry).unwrap();
-        self.entries.push(entry);
+    /// Any bytes as the next entries.
+    pub fn push(&mut self, entries: impl IntoIterator<Item = Vec<u8>>) {
+        for entry in entries {
+            self.appender.push(&entry).unwrap();
+            self.entries.push(entry);
+        }
         self.store.extend(self.appender.take().tiles);
     }
 
@@ -172,7 +175,9 @@ pub fn person(number: u64) -> Person {
     Person {
         user: user.parse().unwrap(),
         groups: Groups::clipped(&["ct-service-emea".to_owned()]),
-        reason: Some(["=1+1", "tube arcing, \"log\" check", "<script>alert(1)</script>"][number as usize % 3].parse().unwrap()),
+        reason: Some(
+            ["=1+1", "tube arcing, \"log\" check", "<script>alert(1)</script>"][number as usize % 3].parse().unwrap(),
+        ),
         from: Some("192.0.2.7:40000".parse().unwrap()),
     }
 }
@@ -288,7 +293,8 @@ pub fn signed_anew(folder: &Folder) -> Folder {
         about.region, about.scope, about.period.from, about.period.to
     );
     for (path, bytes) in folder.iter().filter(|(path, _)| *path != "manifest") {
-        let hash = data_encoding::HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
+        let hash =
+            data_encoding::HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
         writeln!(text, "{hash}  {path}").unwrap();
     }
     let mut note = sallyport_audit::tlog::note::Note::new(text).unwrap();

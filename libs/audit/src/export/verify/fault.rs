@@ -134,6 +134,8 @@ pub enum What {
     Incarnation,
     #[error("holds keys that are not the ones their names stand for")]
     Keys,
+    #[error("holds keys that no record of this time needs")]
+    KeysUnneeded,
     #[error("none of its checkpoints is of a log of this export, so nothing can be compared with it")]
     KnownElsewhere,
     #[error("the checkpoint in it is signed by nobody who is trusted here")]

@@ -61,7 +61,14 @@ pub(super) struct Size {
 impl<'f, F: Files> Folder<'f, F> {
     pub(super) fn new(files: &'f F) -> Self {
         let size = Size::default();
-        Self { files, hashes: BTreeMap::new(), read: BTreeSet::new(), left: BTreeSet::new(), size, faults: Faults::default() }
+        Self {
+            files,
+            hashes: BTreeMap::new(),
+            read: BTreeSet::new(),
+            left: BTreeSet::new(),
+            size,
+            faults: Faults::default(),
+        }
     }
 
     /// Takes the manifest's word for what is in the folder, and compares it with what is.

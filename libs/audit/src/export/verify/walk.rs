@@ -10,6 +10,7 @@ use super::opened::OpenedLog;
 use crate::export::keys::show;
 use crate::export::paths;
 use crate::export::select::{Selection, hash_tiles};
+use crate::hex::KeyId;
 use crate::person::{Sealed, Shown};
 use crate::record::{Record, decode};
 use crate::scope::Origin;
@@ -46,6 +47,8 @@ struct Reading {
     wanted: BTreeSet<u64>,
     roots: BTreeMap<u64, Hash>,
     records: VecDeque<Record<Shown>>,
+    /// Keys that records of the time name.
+    used: BTreeSet<KeyId>,
     last: Option<Timestamp>,
 }
 
@@ -115,6 +118,7 @@ impl Reading {
             wanted: sizes.collect(),
             roots: BTreeMap::from([(0, Hash::EMPTY)]),
             records: VecDeque::new(),
+            used: BTreeSet::new(),
             last: None,
         })
     }
@@ -124,14 +128,15 @@ impl Reading {
         let Some(tile) = Tile::of(Level::Hashes(0), self.next, self.head.size) else { return false };
         let path = paths::tile(number, tile);
         let content = folder.read(&path, FULL);
-        let hashes: Option<Vec<Hash>> = match content.map(|content| tile::hashes(&content, tile.width()).map(Iterator::collect)) {
-            Some(Ok(hashes)) => Some(hashes),
-            Some(Err(error)) => {
-                folder.file(Check::Tree, &path, What::Damaged { why: error.to_string() });
-                None
-            }
-            None => None,
-        };
+        let hashes: Option<Vec<Hash>> =
+            match content.map(|content| tile::hashes(&content, tile.width()).map(Iterator::collect)) {
+                Some(Ok(hashes)) => Some(hashes),
+                Some(Err(error)) => {
+                    folder.file(Check::Tree, &path, What::Damaged { why: error.to_string() });
+                    None
+                }
+                None => None,
+            };
         match &hashes {
             Some(hashes) if !self.broken => self.grow(folder, number, hashes),
             Some(_) => {}
@@ -246,9 +251,12 @@ impl Reading {
         } else if (first..end).contains(&index) && !period.contains(at) {
             fault(Check::Completeness, What::OutsidePeriod { at: at.to_string() });
         }
+        if !(first..end).contains(&index) {
+            return; // a neighbour, whose person is not shown
+        }
+        self.used.extend(record.event.person().map(|sealed| sealed.key));
         match show(&log.about.origin, record, |id| log.keys.find(id).cloned()) {
-            Ok(record) if (first..end).contains(&index) => self.records.push_back(record),
-            Ok(_) => {}
+            Ok(record) => self.records.push_back(record),
             Err(error) => fault(Check::Entries, What::Person { why: error.to_string() }),
         }
     }
@@ -258,6 +266,9 @@ impl Reading {
             if !self.above[level].1.is_empty() {
                 self.compare_above(folder, number, level);
             }
+        }
+        if log.keys.names().any(|id| !self.used.contains(id)) && !folder.has(Check::Entries) {
+            folder.file(Check::Entries, &paths::keys(number), What::KeysUnneeded);
         }
         if self.broken {
             return folder.leave(number);
