@@ -117,7 +117,7 @@ async fn connect(host: &str, port: u16, networks: Networks) -> Result<TcpStream,
     if networks == Networks::Public && addresses.iter().any(|address| !is_public(address.ip())) {
         return Err(HttpsError::Private);
     }
-    Ok(TcpStream::connect(addresses.as_slice()).await.map_err(HttpsError::Connect)?)
+    TcpStream::connect(addresses.as_slice()).await.map_err(HttpsError::Connect)
 }
 
 fn is_public(ip: IpAddr) -> bool {

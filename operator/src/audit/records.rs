@@ -141,8 +141,14 @@ impl Records {
 
     /// Somebody else says that a log does not fit. A witness is not ours: it can raise the alarm, and stop nothing.
     pub(crate) fn says(&self, evidence: Evidence) {
+        let about = |found: &Evidence| found.what.split(": ").next().map(str::to_owned);
+        let same = |found: &Evidence| {
+            (&found.gateway, &found.incarnation, found.kind, about(found))
+                == (&evidence.gateway, &evidence.incarnation, evidence.kind, about(&evidence))
+        };
         let mut known = self.known();
-        if !known.facts.evidence.contains(&evidence) {
+        // The same thing in other numbers is not said again.
+        if !known.facts.evidence.iter().any(same) {
             known.facts.evidence.push(evidence);
         }
     }

@@ -10,7 +10,7 @@ use sallyport_audit::event::AuditDeleted;
 use sallyport_audit::tlog::tile::{Tile, entries};
 use sallyport_audit::{Event, Origin, Scope, Text, decode};
 use sallyport_core::name::SiteId;
-use sallyport_plan::catalogue::ObjectKey;
+use sallyport_plan::catalogue::{ObjectKey, region_key};
 use sallyport_plan::retention::{self, Retention};
 use tokio::time::Instant;
 
@@ -21,6 +21,8 @@ use super::records::{Open, Records, WriteError};
 use crate::context::Shared;
 use crate::error::Error;
 use crate::live;
+
+mod acts;
 
 /// How often it is looked whether a pass is due.
 const LOOK: Duration = Duration::from_secs(30);
@@ -38,7 +40,9 @@ pub(super) async fn run(ctx: &Shared, records: &Records, open: &Open) {
         if Instant::now() < due && before.as_ref() == Some(&rules) {
             continue;
         }
-        before = Some(rules);
+        if let Some(before) = before.replace(rules.clone()) {
+            acts::record(records, &before, &rules).await;
+        }
         due = Instant::now() + EVERY;
         if let Err(error) = pass(ctx, records, open, Timestamp::now()).await {
             tracing::warn!(region = %records.key, reason = chain(&error), "old audit records are not deleted; trying again");
@@ -47,11 +51,15 @@ pub(super) async fn run(ctx: &Shared, records: &Records, open: &Open) {
     }
 }
 
-/// How long each site's records are kept, as far as the caches know: what wakes a pass.
-fn rules(ctx: &Shared, records: &Records) -> BTreeMap<Option<ObjectKey>, Retention> {
+/// How long the region's own records and those of each site are kept.
+type Rules = BTreeMap<Option<ObjectKey>, Retention>;
+
+/// The same, as far as the caches know: what wakes a pass.
+fn rules(ctx: &Shared, records: &Records) -> Rules {
     let Some(region) = ctx.world.regions.get(&records.key) else { return BTreeMap::new() };
     let sites = ctx.world.sites.snapshot();
-    let of_sites = sites.iter().map(|(key, site)| (Some(key.clone()), retention::of(Some(site), &region)));
+    let ours = sites.iter().filter(|(_, site)| region_key(site) == records.key);
+    let of_sites = ours.map(|(key, site)| (Some(key.clone()), retention::of(Some(site), &region)));
     of_sites.chain([(None, retention::of(None, &region))]).collect()
 }
 

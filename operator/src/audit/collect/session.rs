@@ -4,17 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use sallyport_audit::{Incarnation, Keeper, PublicKey, Scope};
+use sallyport_audit::{Keeper, PublicKey, Scope};
 use sallyport_control::wire;
 use sallyport_core::name::Name;
-use sallyport_plan::audit::facts::{Archive as Reach, EvidenceKind, GatewayAudit};
-use sallyport_plan::audit::is_accepted;
+use sallyport_plan::audit::facts::Archive as Reach;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 use tonic::transport::Channel;
 use wire::audit_from_gateway::Message as Said;
 use wire::audit_from_operator::Message as Tell;
@@ -30,8 +28,10 @@ use crate::audit::records::{Open, Records, WriteError, Written};
 use crate::context::Shared;
 
 mod acts;
+mod batches;
+mod incarnations;
 
-/// Until the gateway answers the call.
+/// Until the gateway answers the call, and says which incarnations it has.
 const GREETING: Duration = Duration::from_secs(10);
 /// Messages that are handed to gRPC ahead of their turn: chunks of answers to a few readers.
 const OUTBOUND: usize = 4;
@@ -97,6 +97,10 @@ struct Session {
     next_act: u64,
     errands: JoinSet<()>,
     answers: Answers,
+    /// How often it said which, since the last batch.
+    asked: u32,
+    /// Until when the gateway must have said which incarnations it has.
+    greeting: Instant,
 }
 
 impl Session {
@@ -112,6 +116,8 @@ impl Session {
             next_act: 1,
             errands: JoinSet::new(),
             answers,
+            asked: 0,
+            greeting: Instant::now() + GREETING,
         }
     }
 
@@ -149,7 +155,8 @@ impl Session {
 
     fn wakes_at(&self) -> Option<Instant> {
         match self.step {
-            Step::Asking | Step::Archiving { .. } => None,
+            Step::Asking => Some(self.greeting),
+            Step::Archiving { .. } => None,
             Step::Batch { patience } => patience,
             Step::Pace { until } => Some(until),
             Step::Person { look, .. } => Some(look),
@@ -177,86 +184,6 @@ impl Session {
         }
     }
 
-    /// The gateway says whose logs it has.
-    async fn incarnations(&mut self, another: wire::AnotherIncarnation) -> Result<(), EndError> {
-        let current = another.current.ok_or_else(|| EndError::new("the gateway names no incarnation"))?;
-        let (current, current_key) = self.keeper(&current)?;
-        self.queue.clear();
-        for earlier in &another.earlier {
-            let (keeper, key) = self.keeper(earlier)?;
-            self.queue.push_back((keeper, key, false));
-        }
-        self.queue.push_back((current.clone(), current_key, true));
-        let present: Vec<_> = self.queue.iter().map(|(keeper, ..)| keeper.clone()).collect();
-        self.end_others(&present, &current).await?;
-        self.next().await
-    }
-
-    fn keeper(&self, incarnation: &wire::Incarnation) -> Result<(Keeper, PublicKey), EndError> {
-        let wrong = || EndError::new(format!("the gateway's incarnation {:?} is none", shown(&incarnation.name)));
-        let key = PublicKey(incarnation.public_key.as_slice().try_into().map_err(|_| wrong())?);
-        let name = Incarnation::of(&key);
-        if name.to_string() != incarnation.name {
-            return Err(wrong());
-        }
-        let keeper = Keeper { region: self.of.records.id.clone(), gateway: self.of.pod.clone(), incarnation: name };
-        Ok((keeper, key))
-    }
-
-    /// Begins with the next incarnation.
-    async fn next(&mut self) -> Result<(), EndError> {
-        let Some((keeper, key, is_current)) = self.queue.pop_front() else { return Ok(()) };
-        let mut state = {
-            // Who stored the last batch on an earlier stream finishes first.
-            let storing = self.of.records.storing(&self.of.pod);
-            let _only = storing.lock().await;
-            let state = self.load(&keeper, key).await?;
-            self.reached(store::clean(&self.of.open.archive, &keeper, &state).await)?;
-            state
-        };
-        self.of.records.archived(&keeper, &state);
-        let strange = if state.public_key != key {
-            let what = "its name is that of an archived incarnation, and its key is not";
-            Some(Misfit::new(EvidenceKind::BadSignature, what))
-        } else {
-            let ended = state.ended.as_ref().filter(|_| is_current);
-            ended.map(|ended| {
-                let what = format!("it ended and {} followed it, and now it is back: an older copy", ended.followed_by);
-                Misfit::new(EvidenceKind::RolledBack, what)
-            })
-        };
-        let accepted = self.is_accepted(&keeper);
-        if accepted {
-            state.ended = None;
-        }
-        if is_current {
-            self.note(&keeper, &state, None);
-        }
-        let suspect = self.of.records.is_suspect(&keeper) || strange.is_some();
-        self.collecting = Some(Collecting { keeper, state, is_current });
-        if let Some(misfit) = strange.filter(|_| !accepted) {
-            self.keep(&misfit).await?;
-            return self.refuse(&misfit).await;
-        }
-        if suspect && !accepted {
-            self.step = Step::Person { look: Instant::now() + LOOK, tried: None };
-            return if is_current { Ok(()) } else { Box::pin(self.next()).await };
-        }
-        self.say_archived().await?;
-        self.collect().await
-    }
-
-    async fn load(&self, keeper: &Keeper, key: PublicKey) -> Result<State, EndError> {
-        let loaded = self.reached(State::load(&self.of.open.archive, keeper).await)?;
-        Ok(loaded.unwrap_or_else(|| State::new(key)))
-    }
-
-    /// Whether somebody looked into what did not fit.
-    fn is_accepted(&self, keeper: &Keeper) -> bool {
-        let region = self.of.ctx.world.regions.get(&self.of.records.key);
-        region.is_some_and(|region| is_accepted(&region, keeper.gateway.as_str(), &keeper.incarnation.to_string()))
-    }
-
     /// Asks for the next batch.
     async fn collect(&mut self) -> Result<(), EndError> {
         let Some(Collecting { keeper, state, is_current }) = &self.collecting else { return Ok(()) };
@@ -274,68 +201,11 @@ impl Session {
         self.tell(Tell::Archived(archived)).await
     }
 
-    /// A batch came: it is archived in a task, so that questions are answered meanwhile.
-    async fn batch(&mut self, batch: wire::Batch) -> Result<(), EndError> {
-        let (Some(now), Step::Batch { .. }) = (&self.collecting, &self.step) else {
-            tracing::debug!(gateway = %self.of.pod, "a batch came that nobody waits for");
-            return Ok(());
-        };
-        self.note(&now.keeper, &now.state, Some(batch.newest).filter(|_| now.is_current));
-        let given_up = CancellationToken::new();
-        let (through, newest, bytes) = (batch.through, batch.newest, batch.lines.len());
-        let task = Task {
-            records: self.of.records.clone(),
-            open: self.of.open.clone(),
-            metrics: self.of.ctx.metrics.audit.clone(),
-            keeper: now.keeper.clone(),
-            before: now.state.clone(),
-            batch,
-            given_up: given_up.clone(),
-        };
-        let task = tokio::spawn(task.run());
-        self.step = Step::Archiving { task, through, newest, bytes, _given_up: given_up.drop_guard() };
-        Ok(())
-    }
-
-    /// The batch is archived, or it is evidence.
-    async fn took(&mut self, taken: Taken) -> Result<(), EndError> {
-        let Step::Archiving { through, newest, bytes, .. } = std::mem::replace(&mut self.step, Step::Asking) else {
-            return Ok(());
-        };
-        let Some(now) = &mut self.collecting else { return Ok(()) };
-        match taken {
-            Taken::GivenUp => Err(EndError::new("the batch was given up")),
-            Taken::Evidence(misfit) => self.refuse(&misfit).await,
-            Taken::Archived(state) => {
-                let region = self.of.records.key.to_string();
-                let metrics = &self.of.ctx.metrics.audit;
-                let new = state.through().saturating_sub(now.state.through());
-                metrics.archived.with_label_values(&[&region]).inc_by(new);
-                metrics.bytes.with_label_values(&[&region]).inc_by(bytes as u64);
-                now.state = *state;
-                let (keeper, state, is_current) = (now.keeper.clone(), now.state.clone(), now.is_current);
-                tracing::debug!(
-                    region, gateway = %keeper.gateway, incarnation = %keeper.incarnation, through, newest,
-                    logs = state.replaced.len(), "archived"
-                );
-                if is_current {
-                    self.note(&keeper, &state, Some(newest));
-                }
-                self.say_archived().await?;
-                let rest = newest > through;
-                if !rest && !is_current {
-                    return self.next().await;
-                }
-                self.step = Step::Pace { until: Instant::now() + if rest { Duration::ZERO } else { PACE } };
-                Ok(())
-            }
-        }
-    }
-
     /// A time has come.
     async fn woke(&mut self) -> Result<(), EndError> {
         match self.step {
-            Step::Asking | Step::Archiving { .. } => Ok(()),
+            Step::Asking => Err(EndError::new("the gateway does not say which incarnations it has")),
+            Step::Archiving { .. } => Ok(()),
             // An earlier incarnation that has nothing left.
             Step::Batch { .. } => self.next().await,
             Step::Pace { .. } => self.collect().await,
@@ -350,56 +220,6 @@ impl Session {
                 Ok(())
             }
         }
-    }
-
-    /// Nothing more of this incarnation until a person has looked into it; the current one goes on behind an earlier one.
-    async fn refuse(&mut self, misfit: &Misfit) -> Result<(), EndError> {
-        let Some(now) = &self.collecting else { return Ok(()) };
-        let (is_current, keeper) = (now.is_current, now.keeper.clone());
-        self.say_refused(&keeper, misfit);
-        self.step = Step::Person { look: Instant::now() + LOOK, tried: Some(Instant::now()) };
-        if is_current { Ok(()) } else { Box::pin(self.next()).await }
-    }
-
-    /// Evidence that came in no batch.
-    async fn keep(&mut self, misfit: &Misfit) -> Result<(), EndError> {
-        let Some(Collecting { keeper, state, .. }) = &self.collecting else { return Ok(()) };
-        tracing::error!(
-            region = %self.of.records.key, gateway = %keeper.gateway, incarnation = %keeper.incarnation,
-            reason = misfit.kind.label(), what = misfit.what, "audit records do not fit what is archived"
-        );
-        let batch = wire::Batch { incarnation: keeper.incarnation.to_string(), ..wire::Batch::default() };
-        let public_key = state.public_key.to_string();
-        let specimen = Specimen { keeper, public_key, batch: &batch, misfit };
-        let kept = self.reached(evidence::keep(&self.of.open.archive, &specimen, Timestamp::now()).await)?;
-        let labels = [&*self.of.records.key.to_string(), misfit.kind.label()];
-        self.of.ctx.metrics.audit.evidence.with_label_values(&labels).inc();
-        self.of.records.found(kept);
-        Ok(())
-    }
-
-    /// Notes how far the gateway's log is archived.
-    fn note(&self, keeper: &Keeper, state: &State, newest: Option<u64>) {
-        let through = state.through();
-        let behind = self.of.records.update(|facts| {
-            let known = facts.gateways.entry(self.of.pod.to_string()).or_default();
-            let same = known.incarnation == keeper.incarnation.to_string();
-            let newest = newest.unwrap_or(if same { known.newest } else { 0 }).max(through);
-            let behind_since = (newest > through).then(|| known.behind_since.unwrap_or_else(Timestamp::now));
-            *known = GatewayAudit {
-                incarnation: keeper.incarnation.to_string(),
-                archived_through: through,
-                archived_at: state.archived_at,
-                newest,
-                behind_since,
-                health: known.health,
-                volume_used_percent: known.volume_used_percent,
-            };
-            newest - through
-        });
-        let labels = [&*self.of.records.key.to_string(), self.of.pod.as_str()];
-        let behind = i64::try_from(behind).unwrap_or(i64::MAX);
-        self.of.ctx.metrics.audit.behind.with_label_values(&labels).set(behind);
     }
 
     /// What the archive said is known to status too.

@@ -23,7 +23,7 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) enum What {
     Export,
-    Records(Filter),
+    Records(Box<Filter>),
 }
 
 impl What {
@@ -78,7 +78,7 @@ pub(super) fn parse(query: &wire::Query) -> Result<Asked, String> {
     let what = match &query.what {
         None => return Err("it does not say what is asked for".to_owned()),
         Some(Wire::Export(_)) => What::Export,
-        Some(Wire::Records(records)) => What::Records(filter(records)?),
+        Some(Wire::Records(records)) => What::Records(Box::new(filter(records)?)),
     };
     Ok(Asked { scope, period, by, what })
 }

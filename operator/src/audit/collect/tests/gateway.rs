@@ -10,7 +10,7 @@ use sallyport_audit::event::Act;
 use sallyport_audit::tlog::note::{Signer, SigningKey};
 use sallyport_audit::{Event, Person};
 use sallyport_control::wire;
-use sallyport_plan::audit::facts::EvidenceKind;
+use sallyport_plan::audit::facts::{Archive as Reach, EvidenceKind};
 use sallyport_plan::catalogue::ObjectKey;
 use sallyport_testkit::eventually;
 use tokio::sync::{Notify, mpsc};
@@ -22,6 +22,7 @@ use wire::audit_from_operator::Message as Told;
 use wire::control_server::{Control, ControlServer};
 
 use super::journal::{Journal, region};
+use super::mortal::Mortal;
 use crate::audit::archive::Archive;
 use crate::audit::collect::beside;
 use crate::audit::collect::state::State;
@@ -237,6 +238,26 @@ async fn what_is_recorded_is_archived_and_the_gateway_knows() {
     let facts = operator.records.update(|facts| facts.clone());
     assert_eq!((facts.gateways["eu-gateway-0"].archived_through, facts.gateways["eu-gateway-0"].behind()), (270, 0));
     assert!(facts.evidence.is_empty());
+}
+
+#[tokio::test]
+async fn an_archive_that_cannot_be_reached_loses_nothing() {
+    let mut journal = Journal::new();
+    journal.fill(250);
+    let (keeper, gateway, mortal) = (journal.keeper.clone(), Scripted::new(journal), Mortal::new(30));
+    let archive = Arc::new(Archive::over(Arc::new(mortal.clone()), &Fence::leading()));
+    let operator = Operator::begin(&gateway, archive).await;
+    eventually(BOUND, "status says that the archive is away", async || {
+        operator.records.update(|facts| matches!(facts.archive, Reach::Unreachable { .. }))
+    })
+    .await;
+    // Records go on being made meanwhile.
+    gateway.change(|script| script.current.as_mut().unwrap().fill(100));
+    mortal.revive();
+    operator.archived().await;
+    let state = State::load(&operator.archive, &keeper).await.unwrap().unwrap();
+    assert_eq!(state.journal, gateway.change(|script| script.current.as_ref().unwrap().snapshot(350)));
+    assert_eq!(operator.records.update(|facts| facts.archive.clone()), Reach::Ready);
 }
 
 #[tokio::test]

@@ -142,7 +142,7 @@ async fn a_tile_that_says_something_else_is_a_fork_and_stays() {
     journal.fill(10);
     let archive = archive(Arc::new(InMemory::new()));
     let origin = journal.keeper.origin("region".parse().unwrap());
-    let tile = sallyport_audit::tlog::tile::grown(0, 4).next().unwrap();
+    let tile = sallyport_audit::tlog::tile::grown(0, journal.snapshot(10).size(&origin.scope)).next().unwrap();
     archive.records.put(&layout::tile(&origin, tile), b"another history".to_vec()).await.unwrap();
     let state = State::new(journal.public_key());
     let batch: wire::Batch = journal.batch(0, 10);

@@ -31,6 +31,11 @@ impl Mortal {
         self.inner.clone()
     }
 
+    /// It lives again, and does not die any more.
+    pub(super) fn revive(&self) {
+        self.left.store(usize::MAX, Ordering::SeqCst);
+    }
+
     pub(super) fn has_died(&self) -> bool {
         self.left.load(Ordering::SeqCst) == 0
     }
