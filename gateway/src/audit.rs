@@ -210,7 +210,7 @@ impl Audit {
     pub async fn append(&self, event: Event<Person>) -> Result<Receipt, AuditError> {
         let (done, receipt) = oneshot::channel();
         let waiting = Waiting { event, at: Timestamp::now(), asked: Instant::now(), done };
-        self.ask(Command::Append(waiting))?;
+        self.ask(Command::Append(Box::new(waiting)))?;
         match tokio::time::timeout(PATIENCE, receipt).await {
             Ok(receipt) => receipt.map_err(|_| AuditError::Sealed)?,
             Err(_) => Err(AuditError::Slow),

@@ -340,8 +340,11 @@ async fn an_auditor_reads_through_the_operator_and_is_recorded_first() {
         let Some(What::Records(records)) = query.what else { panic!() };
         assert!(records.limit == 5 && records.engineer.len() == 64, "{records:?}");
         // By the time it is asked, the reading is on the disk.
-        let read = audit(&region, 0).into_iter().filter(|event| event.label() == "auditRead");
-        assert_eq!(read.map(|event| event.scope().to_string()).last().unwrap(), "site/lyon/hospital");
+        let mut read = audit(&region, 0)
+            .into_iter()
+            .filter(|event| event.label() == "auditRead")
+            .map(|event| event.scope().to_string());
+        assert_eq!(read.next_back().unwrap(), "site/lyon/hospital");
         for (chunk, last) in [("{\"a\":", false), ("1}", true)] {
             let chunk = chunk.as_bytes().to_vec();
             collector.say(ToThem::Answer(Answer { request: query.request, chunk, last, refused: None })).await;

@@ -56,7 +56,7 @@ impl Disk for Volume {
 
 /// Overwrites a part of a file with zeros.
 pub(super) fn zero(disk: &mut dyn Disk, file: &File, mut from: u64, to: u64) -> io::Result<()> {
-    const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     while from < to {
         let part = usize::try_from(to - from).unwrap_or(ZEROS.len()).min(ZEROS.len());
         disk.write(file, &ZEROS[..part], from)?;

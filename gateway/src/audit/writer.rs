@@ -29,7 +29,7 @@ const CALM_PERCENT: u8 = 75;
 /// What the writer is asked.
 pub(super) enum Command {
     /// To record something.
-    Append(Waiting),
+    Append(Box<Waiting>),
     /// That everything up to a sequence number is in the archive.
     Archived(u64),
     /// To sign all logs as far as they are.
@@ -84,7 +84,8 @@ impl Writer {
         let mut erased = false;
         for command in commands {
             match command {
-                Command::Append(Waiting { event, at, asked, done }) => {
+                Command::Append(waiting) => {
+                    let Waiting { event, at, asked, done } = *waiting;
                     if acknowledged.is_empty() {
                         self.pulse.waits_since(asked);
                     }

@@ -159,9 +159,12 @@ async fn a_damaged_journal_is_set_aside_whole_and_a_new_incarnation_says_so() {
     assert_eq!(std::fs::read(bench.volume().join("audit").join(name)).unwrap(), bytes);
 }
 
+/// What somebody does to the files.
+type Spoil = fn(&[std::path::PathBuf]);
+
 #[tokio::test]
 async fn a_file_that_is_missing_older_or_swapped_is_damage() {
-    let spoil: [(&str, fn(&[std::path::PathBuf])); 3] = [
+    let spoil: [(&str, Spoil); 3] = [
         ("missing", |files| std::fs::remove_file(&files[1]).unwrap()),
         ("older", |files| {
             let mut bytes = std::fs::read(&files[1]).unwrap();
