@@ -2,11 +2,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sallyport_audit::Subject;
+use sallyport_audit::export::{Trust, verify};
 use serde_json::Value;
 use wire::query::{By, What as Wire};
 
 use super::*;
-use crate::audit::collect::tests::journal::{Journal, at};
+use crate::audit::collect::tests::journal::{Journal, at, session};
 use crate::audit::tests::{Operator, operator};
 
 /// Records of three logs.
@@ -167,9 +168,48 @@ async fn an_export_is_a_tar_of_one_sites_folder_signed_by_the_region() {
     ] {
         assert!(files.contains_key(name), "{name} in {:?}", files.keys());
     }
-    let note = sallyport_audit::tlog::note::Note::parse(&files["manifest"]).unwrap();
-    note.open(&[operator.open.signer.verifier_key().clone()]).unwrap();
+    let keys = [operator.open.signer.verifier_key().clone()];
+    let trust = Trust { keys: &keys, witnesses: &[], known: &[] };
+    assert_eq!(verify(&files, trust).unwrap().logs.len(), 1);
+    for (name, content) in &files {
+        let mut changed = files.clone();
+        let mut content = content.clone();
+        let middle = content.len() / 2;
+        content[middle] ^= 1;
+        changed.insert(name.clone(), content);
+        assert!(verify(&changed, trust).is_err(), "{name}");
+    }
     let everything: Vec<u8> = files.values().flatten().copied().collect();
     let everything = String::from_utf8_lossy(&everything);
     assert!(everything.contains("lyon/hospital") && !everything.contains("paris/clinic"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_proves_itself_over_several_incarnations_and_after_deletion_and_erasure() {
+    let (operator, mut first) = (operator(), Journal::new());
+    for n in 0..600 {
+        first.append(session("lyon/hospital", if n % 2 == 0 { "ada@vendor" } else { "ben@vendor" }), n);
+    }
+    operator.archive(&first).await;
+    let mut second = Journal::new();
+    for n in 600..640 {
+        second.append(session("lyon/hospital", "ada@vendor"), n);
+    }
+    operator.archive(&second).await;
+    // The oldest bundle is deleted, and a person's keys are.
+    let origin = first.keeper.origin("site/lyon/hospital".parse().unwrap());
+    let bundle = sallyport_audit::tlog::tile::grown(0, 600).next().unwrap();
+    operator.open.archive.records.delete(&crate::audit::archive::layout::tile(&origin, bundle)).await.unwrap();
+    let ada = Subject::of(&"ada@vendor".parse().unwrap());
+    let person = crate::audit::archive::layout::person(&operator.records.id, ada);
+    operator.open.archive.keys.delete(&person).await.unwrap();
+
+    let tar = asked(&operator, query("lyon/hospital", Wire::Export(wire::Export {}))).await.unwrap();
+    let files = files(&tar);
+    let keys = [operator.open.signer.verifier_key().clone()];
+    let verified = verify(&files, Trust { keys: &keys, witnesses: &[], known: &[] }).unwrap();
+    assert_eq!(verified.logs.len(), 2);
+    let lines = String::from_utf8(files["records.jsonl"].clone()).unwrap();
+    assert_eq!(lines.lines().count(), 600 - 256 + 40);
+    assert!(lines.contains("ben@vendor") && !lines.contains("ada@vendor"));
 }

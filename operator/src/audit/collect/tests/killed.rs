@@ -154,3 +154,22 @@ async fn a_tile_that_says_something_else_is_a_fork_and_stays() {
     let found = archive.records.get(&layout::tile(&origin, tile)).await.unwrap().unwrap();
     assert_eq!(&found[..], b"another history");
 }
+
+#[tokio::test]
+async fn a_partial_tile_that_was_replaced_is_cut_from_its_successor() {
+    let (mut journal, signer) = (Journal::new(), signer());
+    journal.fill(330);
+    let scope = "region".parse().unwrap();
+    let origin = journal.keeper.origin(scope);
+    let archive = archive(Arc::new(InMemory::new()));
+    collect(&archive, &signer, &journal, &[20]).await.unwrap();
+    let size = journal.snapshot(20).size(&origin.scope);
+    let tiles: Vec<_> = sallyport_audit::tlog::tile::tiles_of(size).collect();
+    let before = store::fetch(&archive, &origin, tiles.clone()).await.unwrap();
+    for cut in [40, 330] {
+        collect(&archive, &signer, &journal, &[cut]).await.unwrap();
+        assert_eq!(store::fetch(&archive, &origin, tiles.clone()).await.unwrap(), before, "read after record {cut}");
+        let gone = archive.records.get(&layout::tile(&origin, tiles[0])).await.unwrap();
+        assert!(gone.is_none(), "the partial tile is still there");
+    }
+}
