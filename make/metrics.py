@@ -18,6 +18,9 @@ PARTS = [
 MADE = re.compile(r'(\w+)\(\s*"(sallyport_\w+)",\s*"((?:[^"\\]|\\.)*)",?\s*(&\[[^\]]*\]|"[a-z_]+")?', re.S)
 WORDS = {
     # Ratios and alerts that a person would otherwise have to find out.
+    "sallyport_audit_health": "`{health!=\"open\"} > 0`: no session opens on this gateway; the region's condition and the gateway's log say why",
+    "sallyport_audit_not_archived_records": "rises for an hour: the operator does not collect; the region's condition says why",
+    "sallyport_audit_volume_used_percent": "`>= 80`: make the volume larger, or see why nothing is archived; when it is full no session opens",
     "sallyport_gateway_cloned_endpoints_total": "`increase(...[1h]) > 0`: two agents hold one certificate; look at once",
     "sallyport_gateway_configurations_refused_total": "`increase(...[10m]) > 0`: gateway and operator disagree; the region's condition says why",
     "sallyport_gateway_certificate_not_after_seconds": "`... - time() < 4 * 3600`: they live 24 h and are renewed at 16 h, so renewal fails",

@@ -314,6 +314,10 @@ async fn the_operator_collects_verifies_and_frees() {
     assert_eq!(superseded.code(), tonic::Code::Aborted);
     running.gateway.audit.append(note()).await.unwrap();
     archive.take(&newer.collect(&incarnation, archive.through).await);
+    // Who has more than this journal is told at once: one of the two is an older copy.
+    let more = archive.through + 1000;
+    let batch = newer.collect(&incarnation, more).await;
+    assert!(batch.lines.is_empty() && batch.after == more && batch.newest < more, "{batch:?}");
     // What is gone is said, not given half.
     newer.say(ToThem::Collect(Collect { incarnation, after: 0 })).await;
     assert_eq!(newer.hear().await.unwrap_err().code(), tonic::Code::DataLoss);

@@ -1,5 +1,6 @@
 //! The Audit stream: the operator collects the journal, has its own acts recorded, and answers who reads the archive.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,6 +173,13 @@ async fn next_batch(
     not_before: Option<Instant>,
 ) -> Result<(Collector, Batch, u64), Status> {
     let mut grown = gateway.audit.watch_position();
+    let newest = grown.borrow_and_update().newest;
+    if after > newest {
+        // This volume is an older copy of what the operator has. It must not wait for numbers that come anew.
+        tracing::error!(after, newest, "the operator has records that this journal has not: it is an older copy");
+        let nothing = Batch { through: newest, lines: Vec::new(), checkpoints: BTreeMap::new() };
+        return Ok((collector, nothing, newest));
+    }
     let mut marked = false;
     loop {
         let stopping = |_| Status::unavailable("the audit log is sealed or the gateway is stopping");
