@@ -16,9 +16,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sallyport_control::wire;
+use sallyport_plan::catalogue::ObjectKey;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use wire::audit_from_operator::Message as Tell;
+use wire::query::By;
 
 use super::metrics::AuditMetrics;
 use super::records::{Open, Records};
@@ -31,6 +33,7 @@ const MOST: usize = 8;
 
 /// The answers that are under way to one gateway. They end with it.
 pub(super) struct Answers {
+    ctx: Shared,
     records: Arc<Records>,
     open: Open,
     metrics: AuditMetrics,
@@ -46,6 +49,7 @@ impl Answers {
         outbound: mpsc::Sender<wire::AuditFromOperator>,
     ) -> Self {
         Self {
+            ctx: ctx.clone(),
             records: records.clone(),
             open: open.clone(),
             metrics: ctx.metrics.audit.clone(),
@@ -59,8 +63,15 @@ impl Answers {
         self.running.retain(|_, task| !task.is_finished());
         let request = query.request;
         let chunks = Chunks::new(request, self.outbound.clone());
-        let task = if self.running.len() >= MOST {
-            tokio::spawn(end(chunks, self.count(), Err(Refused::NotNow)))
+        let refused = if self.running.len() >= MOST {
+            Some(Refused::NotNow)
+        } else if !asks_for_its_own(&self.ctx, &query) {
+            Some(Refused::BadRequest("an endpoint reads its own site's records only".to_owned()))
+        } else {
+            None
+        };
+        let task = if let Some(refused) = refused {
+            tokio::spawn(end(chunks, self.count(), Err(refused)))
         } else {
             tokio::spawn(answer(self.records.clone(), self.open.clone(), self.count(), query, chunks))
         };
@@ -86,6 +97,16 @@ impl Drop for Answers {
     fn drop(&mut self) {
         self.running.values().for_each(AbortHandle::abort);
     }
+}
+
+/// Whether an endpoint asks for its own site, as the objects have it now: the gateway has looked at that already, by the
+/// configuration that it has. What an auditor may read is the gateway's to decide.
+fn asks_for_its_own(ctx: &Shared, query: &wire::Query) -> bool {
+    let Some(By::Endpoint(endpoint)) = &query.by else { return true };
+    let Some((namespace, name)) = endpoint.split_once('/') else { return false };
+    let all = ctx.world.catalogue();
+    let site = all.endpoints.get(&ObjectKey::new(namespace, name)).map(|endpoint| &endpoint.spec.site_ref.name);
+    site.is_some_and(|site| query.site == format!("{namespace}/{site}"))
 }
 
 struct Count {

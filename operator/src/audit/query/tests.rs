@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sallyport_audit::Subject;
 use sallyport_audit::export::{Trust, verify};
 use serde_json::Value;
-use wire::query::{By, What as Wire};
+use wire::query::What as Wire;
 
 use super::*;
 use crate::audit::collect::tests::journal::{Journal, at, session};
@@ -134,8 +134,28 @@ async fn a_question_reads_no_other_sites_folder() {
     let cursor = format!("{}#0", paris[0]["log"].as_str().unwrap());
     let refused = asked(&operator, query("lyon/hospital", records(|r| r.after = cursor))).await.unwrap_err();
     assert_eq!(refused.code, "badRequest");
-    let endpoint = wire::Query { by: Some(By::Endpoint("lyon/agent".into())), ..query("", records(|_| {})) };
-    assert_eq!(asked(&operator, endpoint).await.unwrap_err().code, "badRequest");
+    // What an endpoint may read is its own site's, whatever a gateway lets it ask.
+    operator.ctx.world.endpoints.put(
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "sallyport.dev/v1alpha1", "kind": "TunnelEndpoint",
+            "metadata": { "name": "agent", "namespace": "lyon" },
+            "spec": { "siteRef": { "name": "hospital" }, "webSocket": { "route": "direct" } },
+        }))
+        .unwrap(),
+    );
+    let by = |endpoint: &str, site: &str| wire::Query {
+        by: Some(By::Endpoint(endpoint.into())),
+        ..query(site, records(|_| {}))
+    };
+    assert_eq!(lines(&operator, by("lyon/agent", "lyon/hospital")).await.len(), 6);
+    for (endpoint, site) in [
+        ("lyon/agent", ""),
+        ("lyon/agent", "paris/clinic"),
+        ("lyon/other", "lyon/hospital"),
+        ("agent", "lyon/hospital"),
+    ] {
+        assert_eq!(asked(&operator, by(endpoint, site)).await.unwrap_err().code, "badRequest", "{endpoint} {site}");
+    }
 }
 
 /// Files of a tar.
