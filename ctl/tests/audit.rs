@@ -122,6 +122,23 @@ async fn wrong_usage_names_the_flag_and_the_remedy() {
     assert_eq!(region.seen(), Vec::<String>::new());
 }
 
+#[test]
+fn the_manifest_is_read_by_sha256sum_as_the_manual_says() {
+    let manual = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/audit.md")).unwrap();
+    let command = manual.lines().find(|line| line.contains("sha256sum --check")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    Vendor::new().write(folder.path());
+    let check = || std::process::Command::new("sh").args(["-ec", command]).current_dir(&folder).output().unwrap();
+    assert!(check().status.success(), "{}", text(&check().stderr));
+    fs::write(folder.path().join("records.csv"), "x").unwrap();
+    let output = check();
+    assert!(
+        !output.status.success() && text(&output.stdout).contains("records.csv: FAILED"),
+        "{}",
+        text(&output.stdout)
+    );
+}
+
 #[tokio::test]
 async fn an_export_that_breaks_off_is_no_export() {
     let (region, vendor) = (Region::begin().await, Vendor::new());

@@ -57,8 +57,9 @@ from the export itself. Exit code 0: verified; 8: something does not hold, and i
     /// Be a witness: countersign the logs' checkpoints, so that nobody can be shown another history
     #[command(after_help = "\
 Examples:
-  sallyportctl audit witness --listen 0.0.0.0:8451 --state /var/lib/witness --name witness.hospital.example \\
-      --region 'sallyport.dev/dmz/frankfurt+1f0c5a3e+AZk...' --tls-cert tls.pem --tls-key tls.key
+  sallyportctl audit witness --listen 0.0.0.0:8451 --state /var/lib/witness \\
+      --name witness.hospital.example --region 'sallyport.dev/dmz/frankfurt+1f0c5a3e+AZk...' \\
+      --tls-cert tls.pem --tls-key tls.key
       makes a key at its first start and prints its verifier key: give that line and the address
       to the vendor's platform team, who write them to spec.audit.witnesses of the region
   sallyportctl audit witness --once november --state /var/lib/witness --region \"$KEY\"

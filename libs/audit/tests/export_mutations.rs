@@ -293,16 +293,21 @@ impl Mutated {
 }
 
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a failure must be repeatable, and longer runs possible"
+)]
 fn ten_thousand_mutations_are_found_where_they_are() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (seed, mutations) = (number("SALLYPORT_SEED", SEED), number("SALLYPORT_MUTATIONS", MUTATIONS));
     println!("SALLYPORT_SEED={seed} SALLYPORT_MUTATIONS={mutations}");
     // Small ones are quick, the larger one has full tiles and two levels of them.
-    let starts = [Start::new(&[9, 4, 6]), Start::new(&[24, 1]), Start::new(&[520, 12, 30])];
+    let starts = [Start::new(&[9, 4, 6]), Start::new(&[24, 1]), Start::new(&[270, 12, 30])];
     let turn = |turn: u64| {
         // Each by itself, so that one can be repeated and all can be shared out.
         let mut random = Random(seed.wrapping_add(turn.wrapping_mul(0xd134_2543_de82_ef95)));
-        let start = match random.below(100) {
+        let start = match random.below(200) {
             0 => &starts[2],
             other => &starts[other % 2],
         };

@@ -93,7 +93,9 @@ fn manifest(folder: &mut Folder<'_, impl Files>, trust: Trust<'_>) -> Option<Man
         Ok(opened) => {
             let ours = region_key_name(&manifest.region).ok();
             match opened.by().iter().find(|(key, _)| Some(key.name()) != ours.as_ref()) {
-                None => return Some(manifest),
+                // One that names another key too, or the same one twice, is not as it was made.
+                None if opened.note().signatures().len() == 1 => return Some(manifest),
+                None => What::Manifest { why: "it has other signatures than the region's one".to_owned() },
                 Some((key, _)) => {
                     What::SignedByAnother { name: key.name().to_string(), region: manifest.region.to_string() }
                 }
