@@ -15,6 +15,7 @@ pub(crate) mod verify;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sallyport_core::name::{Name, RegionId};
 use sallyport_plan::catalogue::ObjectKey;
 use tokio::time::Instant;
@@ -44,6 +45,11 @@ pub(crate) async fn beside(
         let began = Instant::now();
         let collector = Collector { ctx: ctx.clone(), records: records.clone(), open, pod: pod.clone() };
         let EndError { reason } = collector.hold(channel.clone()).await;
+        // Whatever is recorded now is not collected. Should it stay so, status will say it.
+        records.update(|facts| {
+            let gateway = facts.gateways.entry(pod.to_string()).or_default();
+            gateway.behind_since.get_or_insert_with(Timestamp::now);
+        });
         if began.elapsed() >= GOOD {
             wait = FIRST_WAIT;
         }

@@ -41,8 +41,8 @@ const STUCK: Duration = Duration::from_secs(10);
 const LARGEST: usize = 8 * 1024 * 1024;
 /// Records are let gather for so long: each batch costs some synced writes for each log that it touches.
 const PACE: Duration = Duration::from_secs(1);
-/// An earlier incarnation gets no new records: one that has nothing to give does not answer.
-const EARLIER: Duration = Duration::from_secs(10);
+/// A gateway that has something answers sooner. An earlier incarnation gets no new records, so it is done then.
+const QUIET: Duration = Duration::from_secs(10);
 /// How often it is asked whether a person has looked into what did not fit, and how often it is tried again then.
 const LOOK: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(60);
@@ -186,9 +186,9 @@ impl Session {
 
     /// Asks for the next batch.
     async fn collect(&mut self) -> Result<(), EndError> {
-        let Some(Collecting { keeper, state, is_current }) = &self.collecting else { return Ok(()) };
+        let Some(Collecting { keeper, state, .. }) = &self.collecting else { return Ok(()) };
         let collect = wire::Collect { incarnation: keeper.incarnation.to_string(), after: state.through() };
-        self.step = Step::Batch { patience: (!is_current).then(|| Instant::now() + EARLIER) };
+        self.step = Step::Batch { patience: Some(Instant::now() + QUIET) };
         self.tell(Tell::Collect(collect)).await
     }
 
@@ -206,7 +206,10 @@ impl Session {
         match self.step {
             Step::Asking => Err(EndError::new("the gateway does not say which incarnations it has")),
             Step::Archiving { .. } => Ok(()),
-            // An earlier incarnation that has nothing left.
+            Step::Batch { .. } if self.collecting.as_ref().is_some_and(|now| now.is_current) => {
+                self.quiet();
+                Ok(())
+            }
             Step::Batch { .. } => self.next().await,
             Step::Pace { .. } => self.collect().await,
             Step::Person { tried, .. } => {

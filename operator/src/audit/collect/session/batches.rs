@@ -99,12 +99,14 @@ impl Session {
 
     /// Notes how far the gateway's log is archived.
     pub(super) fn note(&self, keeper: &Keeper, state: &State, newest: Option<u64>) {
-        let through = state.through();
+        let (through, heard) = (state.through(), newest.is_some());
         let behind = self.of.records.update(|facts| {
             let known = facts.gateways.entry(self.of.pod.to_string()).or_default();
             let same = known.incarnation == keeper.incarnation.to_string();
             let newest = newest.unwrap_or(if same { known.newest } else { 0 }).max(through);
-            let behind_since = (newest > through).then(|| known.behind_since.unwrap_or_else(Timestamp::now));
+            // Nothing that was heard of waits: that clears it only where the gateway has just said so.
+            let waits = newest > through || (!heard && known.behind_since.is_some());
+            let behind_since = waits.then(|| known.behind_since.unwrap_or_else(Timestamp::now));
             *known = GatewayAudit {
                 incarnation: keeper.incarnation.to_string(),
                 archived_through: through,
@@ -119,5 +121,17 @@ impl Session {
         let labels = [&*self.of.records.key.to_string(), self.of.pod.as_str()];
         let behind = i64::try_from(behind).unwrap_or(i64::MAX);
         self.of.ctx.metrics.audit.behind.with_label_values(&labels).set(behind);
+    }
+
+    /// The gateway was asked and has nothing: all that it has is archived, as far as was heard.
+    pub(super) fn quiet(&mut self) {
+        self.step = Step::Batch { patience: None };
+        self.of.records.update(|facts| {
+            if let Some(known) = facts.gateways.get_mut(self.of.pod.as_str())
+                && known.newest <= known.archived_through
+            {
+                known.behind_since = None;
+            }
+        });
     }
 }

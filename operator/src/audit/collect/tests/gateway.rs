@@ -316,6 +316,24 @@ async fn what_does_not_fit_is_evidence_until_somebody_accepts_it() {
 }
 
 #[tokio::test]
+async fn an_older_copy_of_a_volume_is_seen_at_once() {
+    let mut journal = Journal::new();
+    journal.fill(20);
+    let gateway = Scripted::new(journal);
+    let operator = Operator::begin(&gateway, archive()).await;
+    operator.archived().await;
+    gateway.change(|script| {
+        // As a gateway says it that has fewer records than it is asked for.
+        script.lie =
+            Some(|batch| wire::Batch { through: 12, newest: 12, lines: Vec::new(), checkpoints: Vec::new(), ..batch });
+        script.current.as_mut().unwrap().fill(1);
+    });
+    eventually(BOUND, "it is evidence", async || operator.records.update(|facts| !facts.evidence.is_empty())).await;
+    assert_eq!(operator.records.update(|facts| facts.evidence[0].kind), EvidenceKind::RolledBack);
+    assert_eq!(operator.records.update(|facts| facts.gateways["eu-gateway-0"].archived_through), 20);
+}
+
+#[tokio::test]
 async fn evidence_stops_collecting_also_for_the_next_leader() {
     let mut journal = Journal::new();
     journal.fill(20);
