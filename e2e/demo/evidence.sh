@@ -33,7 +33,7 @@ export_site() {
 }
 exported() {
   rm -rf "$EXPORT"
-  as_auditor export --site "$SITE_SPACE/$CUSTOMER" "$EXPORT" >"$EVIDENCE/export.log" 2>&1 &&
+  as_auditor export --site "$SITE_SPACE/$CUSTOMER" --from 2020-01-01 --to "$(date --utc +%FT%TZ)" "$EXPORT" >"$EVIDENCE/export.log" 2>&1 &&
     grep -q '"sessionEnded"' "$EXPORT/records.jsonl"
 }
 

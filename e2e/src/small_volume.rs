@@ -46,7 +46,8 @@ impl SmallVolume {
 
     /// Writes a file that leaves no room. The file system's own words say when there is none.
     pub fn fill(&self) {
-        let _ = output(Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={}", self.junk().display())));
+        let _ =
+            output(Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={}", self.junk().display())));
         assert!(fs::metadata(self.junk()).expect("a file").len() > 0, "there was no room before");
     }
 
@@ -73,7 +74,8 @@ impl SmallVolume {
         kubectl(&["--namespace", NAMESPACE, "delete", "pvc", &self.claim(), "--wait=false", "--ignore-not-found"]);
         kubectl(&["--namespace", NAMESPACE, "delete", "pod", &self.gateway, "--ignore-not-found"]);
         eventually(SOON, &format!("{} has another volume and is ready", self.gateway), || {
-            let bound = get(NAMESPACE, "pvc", &self.claim())["spec"]["volumeName"].as_str().unwrap_or_default().to_owned();
+            let bound =
+                get(NAMESPACE, "pvc", &self.claim())["spec"]["volumeName"].as_str().unwrap_or_default().to_owned();
             let pod = get(NAMESPACE, "pod", &self.gateway);
             let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
             let ready = conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");

@@ -42,7 +42,9 @@ fn export(auditor: &Engineer, site: &Site, to: &Path, wanted: impl Fn(&[Value]) 
     let name = format!("{SITES}/{}", site.name);
     let (records, _) = eventually(SOON, "the archive has the records", || {
         let _ = fs::remove_dir_all(to);
-        let made = output(&mut auditor.ctl(&["audit", "export", "--site", &name, to.to_str().unwrap()]));
+        let now = jiff::Timestamp::now().to_string();
+        let all = ["audit", "export", "--site", &name, "--from", "2020-01-01", "--to", &now, to.to_str().unwrap()];
+        let made = output(&mut auditor.ctl(&all));
         if !made.status.success() {
             return Err(text(&made.stderr));
         }
@@ -62,7 +64,12 @@ fn has(records: &[Value], kind: &str) -> bool {
 }
 
 fn verify(folder: &Path, key: &str) -> std::process::Output {
-    output(Command::new(sallyport_e2e::run::built("sallyportctl")).args(["audit", "verify"]).arg(folder).args(["--key", key]))
+    output(
+        Command::new(sallyport_e2e::run::built("sallyportctl"))
+            .args(["audit", "verify"])
+            .arg(folder)
+            .args(["--key", key]),
+    )
 }
 
 /// Files of the entries of all logs in an export.
@@ -116,7 +123,8 @@ fn a_customer_verifies_an_export_alone_and_a_changed_byte_is_named() {
 /// The published client does not end with a status that tells, so its words count.
 fn published_client(log: &Path, key: &Path) -> String {
     let url = format!("file://{}", log.display());
-    let said = output(Command::new("tlog-fsck").args(["-ui=false", "-v=1", "-storage_url", &url]).arg("-public_key").arg(key));
+    let said =
+        output(Command::new("tlog-fsck").args(["-ui=false", "-v=1", "-storage_url", &url]).arg("-public_key").arg(key));
     format!("{}{}", text(&said.stdout), text(&said.stderr))
 }
 
@@ -153,10 +161,13 @@ fn nobody_sees_another_customers_records() {
     let folder = tempfile::tempdir().unwrap();
     let exported = folder.path().join("export");
     export(&auditor(&region), &mine, &exported, |records| has(records, "tunnelUp"));
-    let everything = run(Command::new("grep").args(["--recursive", "--text", "--count", "theirs"]).arg(&exported).args(["--no-messages"]))
-        .lines()
-        .filter(|line| !line.ends_with(":0"))
-        .count();
+    let everything = run(Command::new("grep")
+        .args(["--recursive", "--text", "--count", "theirs"])
+        .arg(&exported)
+        .args(["--no-messages"]))
+    .lines()
+    .filter(|line| !line.ends_with(":0"))
+    .count();
     assert_eq!(everything, 0, "another site's name is in the export");
     // An engineer who is no auditor reads nothing.
     let name = format!("{SITES}/mine");
@@ -195,7 +206,10 @@ fn a_full_audit_volume_lets_nobody_in_ends_what_is_live_and_loses_nothing() {
     }
     assert_eq!(opened, 0, "sessions opened without evidence");
     let health = gateway_counters(NAMESPACE, &gateway, "sallyport_audit_health");
-    say(&format!("full: {} live sessions ended after {ended:?}, {refused} new ones refused, health {health:?}", live.len()));
+    say(&format!(
+        "full: {} live sessions ended after {ended:?}, {refused} new ones refused, health {health:?}",
+        live.len()
+    ));
 
     // With room again it goes on by itself.
     small.empty();

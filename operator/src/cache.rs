@@ -110,8 +110,8 @@ impl<V> Cache<V> {
     }
 
     /// Takes a complete list of what a watch covers. What cannot be read is there too: only its metadata is known.
-    pub fn replace(&self, scope: &Scope, values: Vec<Result<V, ObjectMeta>>) -> Vec<Changed<V>> {
-        let metadata = |value: &Result<V, ObjectMeta>| match value {
+    pub fn replace(&self, scope: &Scope, values: Vec<Result<V, Box<ObjectMeta>>>) -> Vec<Changed<V>> {
+        let metadata = |value: &Result<V, Box<ObjectMeta>>| match value {
             Ok(value) => key_of((self.metadata)(value)),
             Err(metadata) => key_of(metadata),
         };
@@ -191,7 +191,7 @@ mod tests {
     fn what_cannot_be_read_any_more_stays_as_it_was() {
         let cache = Cache::new(|m| m);
         cache.put(object("x", "1", "1"));
-        let changes = cache.replace(&Some("a".into()), vec![Err(object("x", "1", "2")), Err(object("new", "2", "3"))]);
+        let changes = cache.replace(&Some("a".into()), vec![Err(Box::new(object("x", "1", "2"))), Err(Box::new(object("new", "2", "3")))]);
         assert!(changes.is_empty());
         assert_eq!((version(&cache, "x").as_deref(), version(&cache, "new")), (Some("1"), None));
     }

@@ -25,8 +25,8 @@ pub fn strip(metadata: &mut ObjectMeta) {
 ///
 /// # Errors
 /// It is not as this operator knows the kind.
-pub fn ours<K: Resource>(object: DeserializeGuard<K>) -> Result<K, InvalidObject> {
-    let mut object = object.0?;
+pub fn ours<K: Resource>(object: DeserializeGuard<K>) -> Result<K, Box<InvalidObject>> {
+    let mut object = object.0.map_err(Box::new)?;
     strip(object.meta_mut());
     Ok(object)
 }

@@ -25,7 +25,7 @@ pub struct Subject<K, V> {
     /// What it covers.
     pub scope: Scope,
     /// What is kept of an object, unless it cannot be read.
-    pub keep: fn(K) -> Result<V, InvalidObject>,
+    pub keep: fn(K) -> Result<V, Box<InvalidObject>>,
     /// Where it is kept.
     pub cache: Arc<Cache<V>>,
     /// Counts failures.
@@ -68,10 +68,10 @@ where
 
     /// One object that cannot be read (a newer definition than this operator, or an older one) keeps no other from being
     /// seen. What was known of it stays; nothing known of it is nothing that gateways may carry.
-    fn read(&self, object: K) -> Result<V, ObjectMeta> {
+    fn read(&self, object: K) -> Result<V, Box<ObjectMeta>> {
         (self.keep)(object).map_err(|unreadable| {
             self.errors.inc();
-            let metadata = unreadable.metadata.clone();
+            let metadata = Box::new(unreadable.metadata.clone());
             let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
             tracing::error!(
                 kind = self.what, namespace, name, reason = %unreadable,

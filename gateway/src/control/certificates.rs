@@ -194,6 +194,11 @@ impl Certificates {
         let mut state = self.lock();
         let asked = state.asked.iter().position(|(p, ..)| *p == purpose);
         let asked = asked.ok_or_else(|| CertificateProblem::new(name, "it was not asked for"))?;
+        if held::is_for_another(&signed.chain, &state.asked[asked].1) {
+            // The answer to what was asked before an operator attached anew; what was asked since is waited for.
+            tracing::info!(purpose = name, "the answer to an earlier request for a certificate was left aside");
+            return Ok(());
+        }
         let (_, key, host) = state.asked.swap_remove(asked);
         // Should it turn out to be unusable, it is not asked for again at once.
         state.refused.push((purpose, Timestamp::now() + LOOK));

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use sallyport_pki::bundle::TrustBundle;
+use sallyport_pki::key::PrivateKey;
 use sallyport_runtime::tls::KeyMaterial;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,13 @@ impl Held {
         // A tenth of the longest life there is fits.
         in_use.two_thirds() + SignedDuration::try_from_secs_f64(life / 10.0 * self.jitter).unwrap_or_default()
     }
+}
+
+/// Whether a certificate was made for another key than the one that was asked for.
+pub(super) fn is_for_another(chain: &str, key: &PrivateKey) -> bool {
+    let leaf = KeyMaterial { chain_pem: chain.to_owned(), key_pem: String::new().into() }.leaf();
+    let certified = leaf.ok().and_then(|leaf| sallyport_pki::inspect::public_key(&leaf).ok());
+    certified.is_some_and(|certified| certified != key.public_key())
 }
 
 pub(super) fn file(folder: &Path, name: &str) -> PathBuf {

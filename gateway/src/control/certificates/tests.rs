@@ -79,3 +79,14 @@ fn the_operator_is_shown_the_certificate_that_it_can_verify() {
     // What is mounted lags behind, and says nothing of either: the replica's own is the newer.
     assert_eq!(shown(&fresh, Some(&peer), &TrustBundle::empty()), peer.chain_pem);
 }
+
+#[test]
+fn an_answer_to_an_earlier_request_is_told_from_one_that_is_no_good() {
+    let ca = Ca::new("dmz", "frankfurt");
+    let credential = ca.gateway("frankfurt-gateway-0");
+    let asked = PrivateKey::from_pem(&credential.key_pem).unwrap();
+    assert!(!held::is_for_another(&credential.chain_pem, &asked), "the answer");
+    let earlier = ca.gateway("frankfurt-gateway-0");
+    assert!(held::is_for_another(&earlier.chain_pem, &asked), "the answer to another key");
+    assert!(!held::is_for_another("no certificate", &asked), "whose it is cannot be told: it is refused as what was asked for");
+}
