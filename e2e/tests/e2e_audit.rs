@@ -140,7 +140,7 @@ fn a_program_that_is_not_ours_reads_the_same_log() {
     assert!(!logs.is_empty());
     for (number, log) in logs.iter().enumerate() {
         let (tree, key) = (exported.join(format!("logs/{number}")), folder.path().join("key"));
-        fs::write(&key, log["key"].as_str().unwrap()).unwrap();
+        fs::write(&key, log["verifierKey"].as_str().unwrap()).unwrap();
         let said = published_client(&tree, &key);
         assert!(said.contains("Successfully fsck'd") && !said.contains("fsck failed"), "{said}");
         let bundle = bundles(&exported).into_iter().find(|file| file.starts_with(&tree)).unwrap();
