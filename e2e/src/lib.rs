@@ -17,7 +17,6 @@ pub mod operators;
 pub mod region;
 pub mod run;
 pub mod site;
-pub mod small_volume;
 pub mod traffic;
 pub mod wait;
 

@@ -1,28 +1,21 @@
 //! No access without evidence, and evidence that a customer can check alone: a session is held, exported, verified with
 //! nothing but the export and a public key, also by a program that is not ours; one byte is changed and the record is
-//! named. A full audit volume lets nobody in, ends what is live, and loses nothing that was acknowledged.
+//! named.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sallyport_e2e::fleet::gateway_counters;
-use sallyport_e2e::kubectl::wait_condition;
 use sallyport_e2e::region::{NAME, NAMESPACE, SITES};
 use sallyport_e2e::run::text;
-use sallyport_e2e::small_volume::SmallVolume;
-use sallyport_e2e::traffic::Conversation;
 use sallyport_e2e::wait::holds;
 use sallyport_e2e::{Engineer, Region, Site, eventually, get, output, run};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(60);
-/// Live sessions end within this time when nothing can be recorded any more (invariant I3).
-const PROMISE: Duration = Duration::from_secs(10);
 
 /// The one key that a customer keeps.
 fn verifier(region: &str) -> String {
@@ -38,8 +31,8 @@ fn auditor(region: &Region) -> Engineer {
 }
 
 /// Exports everything of a site, as soon as the archive holds `wanted` records.
-fn export(auditor: &Engineer, site: &Site, to: &Path, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-    let name = format!("{SITES}/{}", site.name);
+fn export(auditor: &Engineer, site: &str, to: &Path, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    let name = format!("{SITES}/{site}");
     let (records, _) = eventually(SOON, "the archive has the records", || {
         let _ = fs::remove_dir_all(to);
         let now = jiff::Timestamp::now().to_string();
@@ -87,7 +80,7 @@ fn a_customer_verifies_an_export_alone_and_a_changed_byte_is_named() {
     assert!(ssh.status.success(), "{}", text(&ssh.stderr));
     let folder = tempfile::tempdir().unwrap();
     let exported = folder.path().join("export");
-    let records = export(&auditor(&region), &site, &exported, |records| has(records, "sessionEnded"));
+    let records = export(&auditor(&region), &site.name, &exported, |records| has(records, "sessionEnded"));
 
     // Who, what, where, when, decision (R94, R95, R100).
     let started = records.iter().find(|record| record["event"]["kind"] == "sessionStarted").unwrap().to_string();
@@ -134,7 +127,7 @@ fn a_program_that_is_not_ours_reads_the_same_log() {
     let site = Site::connected(&region, "published");
     let folder = tempfile::tempdir().unwrap();
     let exported = folder.path().join("export");
-    export(&auditor(&region), &site, &exported, |records| has(records, "tunnelUp"));
+    export(&auditor(&region), &site.name, &exported, |records| has(records, "tunnelUp"));
     let about: Value = serde_json::from_slice(&fs::read(exported.join("export.json")).unwrap()).unwrap();
     let logs = about["logs"].as_array().unwrap();
     assert!(!logs.is_empty());
@@ -160,78 +153,15 @@ fn nobody_sees_another_customers_records() {
     assert!(ada.ssh(&theirs, "true").status.success());
     let folder = tempfile::tempdir().unwrap();
     let exported = folder.path().join("export");
-    export(&auditor(&region), &mine, &exported, |records| has(records, "tunnelUp"));
-    let everything = run(Command::new("grep")
-        .args(["--recursive", "--text", "--count", "theirs"])
-        .arg(&exported)
-        .args(["--no-messages"]))
-    .lines()
-    .filter(|line| !line.ends_with(":0"))
-    .count();
-    assert_eq!(everything, 0, "another site's name is in the export");
+    export(&auditor(&region), &mine.name, &exported, |records| has(records, "tunnelUp"));
+    // grep ends with 1 when it finds nothing.
+    let found =
+        output(Command::new("grep").args(["--recursive", "--text", "--files-with-matches", "theirs"]).arg(&exported));
+    assert_eq!(found.status.code(), Some(1), "another site's name is in {}", text(&found.stdout));
     // An engineer who is no auditor reads nothing.
     let name = format!("{SITES}/mine");
     let refused = output(&mut ada.ctl(&["audit", "records", "--site", &name]));
     assert_eq!(refused.status.code(), Some(3), "{refused:?}");
-}
-
-#[test]
-fn a_full_audit_volume_lets_nobody_in_ends_what_is_live_and_loses_nothing() {
-    let region = Region::ready();
-    let gateway = region.gateways()[1].clone();
-    let small = SmallVolume::of(&gateway, 48);
-    let site = Site::connected(&region, "full");
-    let ada = region.engineer_at("ada@vendor.example", &["ct-service"], &gateway);
-    let live: Vec<_> = (0..3).map(|_| Conversation::begin(&ada, &site.scanner())).collect();
-    assert!(live.iter().all(|conversation| conversation.gateway == gateway));
-
-    small.fill();
-    let filled = Instant::now();
-    // The sessions end, each with a reason.
-    eventually(PROMISE + PROMISE, "live sessions end", || {
-        let broken: Vec<_> = live.iter().filter_map(Conversation::broken).collect();
-        holds(broken.len() == live.len(), format!("{} of {} ended", broken.len(), live.len()))
-    });
-    let ended = filled.elapsed();
-    assert!(ended < PROMISE, "{ended:?}");
-    let (mut refused, mut opened) = (0, 0);
-    for _ in 0..20 {
-        match ada.try_connect(&site.scanner(), "echo") {
-            Ok(_) => opened += 1,
-            Err(why) => {
-                assert!(why.contains("audit"), "{why}");
-                refused += 1;
-            }
-        }
-    }
-    assert_eq!(opened, 0, "sessions opened without evidence");
-    let health = gateway_counters(NAMESPACE, &gateway, "sallyport_audit_health");
-    say(&format!(
-        "full: {} live sessions ended after {ended:?}, {refused} new ones refused, health {health:?}",
-        live.len()
-    ));
-
-    // With room again it goes on by itself.
-    small.empty();
-    let (_, took) = eventually(SOON, "sessions open again", || ada.try_connect(&site.scanner(), "echo").map(drop));
-    say(&format!("with room again: a session after {took:?}"));
-
-    // Nothing that was acknowledged is missing: every session that was open has its start and its end.
-    let folder = tempfile::tempdir().unwrap();
-    let exported = folder.path().join("export");
-    let sessions = |records: &[Value], kind: &str| -> BTreeSet<String> {
-        let of_kind = records.iter().filter(|record| record["event"]["kind"] == kind);
-        of_kind.map(|record| record["event"]["session"].as_str().unwrap().to_owned()).collect()
-    };
-    let records = export(&auditor(&region), &site, &exported, |records| {
-        sessions(records, "sessionStarted").len() > live.len()
-            && sessions(records, "sessionStarted") == sessions(records, "sessionEnded")
-    });
-    assert!(sessions(&records, "sessionStarted").len() > live.len());
-    let good = verify(&exported, &verifier(NAME));
-    assert!(good.status.success(), "{}", text(&good.stderr));
-    drop(live);
-    wait_condition((NAMESPACE, "dmz", NAME), "AuditArchived", "True", SOON);
 }
 
 #[allow(clippy::print_stderr, reason = "the test's report")]
