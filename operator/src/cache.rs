@@ -191,7 +191,10 @@ mod tests {
     fn what_cannot_be_read_any_more_stays_as_it_was() {
         let cache = Cache::new(|m| m);
         cache.put(object("x", "1", "1"));
-        let changes = cache.replace(&Some("a".into()), vec![Err(Box::new(object("x", "1", "2"))), Err(Box::new(object("new", "2", "3")))]);
+        let changes = cache.replace(
+            &Some("a".into()),
+            vec![Err(Box::new(object("x", "1", "2"))), Err(Box::new(object("new", "2", "3")))],
+        );
         assert!(changes.is_empty());
         assert_eq!((version(&cache, "x").as_deref(), version(&cache, "new")), (Some("1"), None));
     }

@@ -88,5 +88,8 @@ fn an_answer_to_an_earlier_request_is_told_from_one_that_is_no_good() {
     assert!(!held::is_for_another(&credential.chain_pem, &asked), "the answer");
     let earlier = ca.gateway("frankfurt-gateway-0");
     assert!(held::is_for_another(&earlier.chain_pem, &asked), "the answer to another key");
-    assert!(!held::is_for_another("no certificate", &asked), "whose it is cannot be told: it is refused as what was asked for");
+    assert!(
+        !held::is_for_another("no certificate", &asked),
+        "whose it is cannot be told: it is refused as what was asked for"
+    );
 }
