@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::proxy;
 use super::refusal::Refusal;
 use crate::cli::platform::Kube;
+use crate::failure::chain;
 
 /// An API server that takes longer for one request is not there.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -197,20 +198,6 @@ fn fatal(error: watcher::Error) -> Option<kube::Error> {
     };
     let refused = matches!(&inner, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404));
     refused.then_some(inner)
-}
-
-/// The message with its causes, each once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// What was tried, for errors.

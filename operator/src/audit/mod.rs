@@ -37,6 +37,8 @@ use sallyport_plan::catalogue::ObjectKey;
 use archive::Wish;
 use records::Records;
 
+pub(crate) use crate::error::chain;
+
 pub use round::run;
 
 /// All that is known of audit records, by region.
@@ -77,7 +79,7 @@ impl Audit {
         self.known(region)?.site_shown(site, now)
     }
 
-    /// What a gateway reports of its log. Whether somebody should look at the region at once.
+    /// What a gateway reports of its log.
     pub fn reported(
         &self,
         region: &ObjectKey,
@@ -92,20 +94,6 @@ impl Audit {
             gateway.volume_used_percent = volume_used_percent;
         });
     }
-}
-
-/// An error and its causes, for a person.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

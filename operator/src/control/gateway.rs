@@ -17,6 +17,7 @@ use super::stream::{self, Ended, StreamError};
 use super::trust::Told;
 use crate::authorities::{Issued, Signer};
 use crate::context::Shared;
+use crate::error::chain;
 use crate::kinds::Kind;
 use crate::{apply, audit, wake};
 
@@ -174,19 +175,6 @@ impl Own {
     pub(super) fn renew_in(&self, now: Timestamp) -> Duration {
         Duration::try_from(self.issued.renew_at().duration_since(now)).unwrap_or_default()
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -157,11 +157,6 @@ impl State {
         line::write(lines, Kind::Checkpoint, &[BASE64.encode(checkpoint.to_string().as_bytes()).as_bytes()]);
     }
 
-    /// Forgets a person's keys because they are to be destroyed: what is recorded from now on has another.
-    pub fn forget(&mut self, scope: &Scope, subject: Subject) {
-        self.keys.forget(scope, subject);
-    }
-
     /// Time never falls within a log: a clock that was set back is told, and the last time stands.
     fn date(&self, scope: &Scope, wall: Wall) -> (Timestamp, Clock) {
         let last = self.snapshot.logs.get(scope).map_or(Timestamp::MIN, |log| log.at);
